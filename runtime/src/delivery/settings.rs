@@ -1,0 +1,186 @@
+//! What a user may set about the delivery to a sink.
+
+use std::num::{NonZeroU32, NonZeroUsize};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::units;
+
+/// The settings that every sink has, in the same table as its own.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Settings {
+    /// Events in a batch, at most.
+    pub batch_size: NonZeroUsize,
+    /// Bytes in a batch, at most; an event larger than that goes alone.
+    #[serde(with = "units::size")]
+    pub batch_bytes: u64,
+    /// How long a batch waits for more, from its first event on.
+    #[serde(with = "units::duration")]
+    pub batch_timeout: Duration,
+    /// How long one attempt may take, opening included.
+    #[serde(with = "units::duration")]
+    pub timeout: Duration,
+    /// Writes in flight. More than one gives up the order of events.
+    pub concurrency: NonZeroUsize,
+    /// When to try again.
+    pub retry: RetrySettings,
+    /// What waits for the sink.
+    pub buffer: BufferSettings,
+    /// When to hold everything back.
+    pub gate: GateSettings,
+}
+
+impl Default for Settings {
+    fn default() -> Settings {
+        Settings {
+            batch_size: const { NonZeroUsize::new(1000).unwrap() },
+            batch_bytes: 10_000_000,
+            batch_timeout: Duration::from_secs(1),
+            timeout: Duration::from_secs(30),
+            concurrency: NonZeroUsize::MIN,
+            retry: RetrySettings::default(),
+            buffer: BufferSettings::default(),
+            gate: GateSettings::default(),
+        }
+    }
+}
+
+/// `retry`: when events that were not written are tried again.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RetrySettings {
+    /// Attempts in all, or `"unlimited"`, before events that fail transiently become dead letters.
+    #[serde(with = "attempts")]
+    pub attempts: Option<NonZeroU32>,
+    /// The first pause.
+    #[serde(with = "units::duration")]
+    pub initial: Duration,
+    /// The longest pause.
+    #[serde(with = "units::duration")]
+    pub max: Duration,
+    /// No attempt begins later than this after the first one. Unset: no such bound.
+    #[serde(with = "units::duration::option")]
+    pub max_elapsed: Option<Duration>,
+    /// The longest pause that a destination may ask for.
+    #[serde(with = "units::duration")]
+    pub max_advice: Duration,
+    /// Attempts in all whose outcome stayed unknown, before the events become dead letters.
+    pub unknown: NonZeroU32,
+    /// What an outage of the destination means.
+    pub outage: Outage,
+}
+
+impl Default for RetrySettings {
+    fn default() -> RetrySettings {
+        RetrySettings {
+            attempts: NonZeroU32::new(3),
+            initial: Duration::from_secs(1),
+            max: Duration::from_secs(30),
+            max_elapsed: None,
+            max_advice: Duration::from_secs(300),
+            unknown: const { NonZeroU32::new(3).unwrap() },
+            outage: Outage::DeadLetter,
+        }
+    }
+}
+
+/// What to do when nothing can be written at all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outage {
+    /// Let the attempts run out.
+    DeadLetter,
+    /// Close the gate and wait.
+    Wait,
+}
+
+/// `buffer`: what waits for the sink.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct BufferSettings {
+    /// Bytes of events from routing until they are final.
+    #[serde(with = "units::size")]
+    pub max_bytes: u64,
+    /// What happens to new events meanwhile.
+    pub when_full: WhenFull,
+}
+
+impl Default for BufferSettings {
+    fn default() -> BufferSettings {
+        BufferSettings { max_bytes: 64 << 20, when_full: WhenFull::Block }
+    }
+}
+
+/// What happens to new events while a buffer is full.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WhenFull {
+    /// The source waits.
+    Block,
+    /// They are dropped, and counted.
+    DropNewest,
+}
+
+/// `gate`: when everything is held back.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct GateSettings {
+    /// How often a sink whose gate is closed is tried.
+    #[serde(with = "units::duration")]
+    pub probe: Duration,
+}
+
+impl Default for GateSettings {
+    fn default() -> GateSettings {
+        GateSettings { probe: Duration::from_secs(30) }
+    }
+}
+
+/// A number of attempts, or `"unlimited"`.
+mod attempts {
+    use std::fmt;
+    use std::num::NonZeroU32;
+
+    use serde::de::{self, Deserializer, Visitor};
+    use serde::ser::Serializer;
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<NonZeroU32>, D::Error> {
+        deserializer.deserialize_any(Attempts)
+    }
+
+    pub(super) fn serialize<S: Serializer>(attempts: &Option<NonZeroU32>, serializer: S) -> Result<S::Ok, S::Error> {
+        match attempts {
+            Some(attempts) => serializer.serialize_u32(attempts.get()),
+            None => serializer.serialize_str("unlimited"),
+        }
+    }
+
+    struct Attempts;
+
+    impl Visitor<'_> for Attempts {
+        type Value = Option<NonZeroU32>;
+
+        fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+            f.write_str("a number of attempts from 1 on, or `unlimited`")
+        }
+
+        fn visit_str<E: de::Error>(self, text: &str) -> Result<Self::Value, E> {
+            match text {
+                "unlimited" => Ok(None),
+                _ => text.parse().map(Some).map_err(|_| E::invalid_value(de::Unexpected::Str(text), &self)),
+            }
+        }
+
+        fn visit_i64<E: de::Error>(self, attempts: i64) -> Result<Self::Value, E> {
+            let whole = u32::try_from(attempts).ok().and_then(NonZeroU32::new);
+            whole.map(Some).ok_or_else(|| E::invalid_value(de::Unexpected::Signed(attempts), &self))
+        }
+
+        fn visit_u64<E: de::Error>(self, attempts: u64) -> Result<Self::Value, E> {
+            let whole = u32::try_from(attempts).ok().and_then(NonZeroU32::new);
+            whole.map(Some).ok_or_else(|| E::invalid_value(de::Unexpected::Unsigned(attempts), &self))
+        }
+    }
+}

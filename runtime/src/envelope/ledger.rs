@@ -1,0 +1,244 @@
+//! The account of one source: how far each sink that it feeds has come in each of its partitions.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::ops::Range;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use arrow_schema::ArrowError;
+use tokio::sync::Notify;
+
+use super::progress::Progress;
+use super::{Block, Charge, Envelope, Final, Receipt};
+use crate::batch::{Batch, Partition, RowSet};
+use crate::metrics::SinkMetrics;
+
+/// The way of events from a source to one sink of one pipeline, or to the pipeline's dead letters.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct PathName {
+    /// The pipeline.
+    pub pipeline: Arc<str>,
+    /// The sink.
+    pub sink: Arc<str>,
+}
+
+impl fmt::Display for PathName {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        write!(f, "{}:{}", self.pipeline, self.sink)
+    }
+}
+
+/// Where each path goes on in each partition.
+pub type Positions = BTreeMap<PathName, BTreeMap<Partition, u64>>;
+
+/// The account of one source.
+#[derive(Debug, Default)]
+pub struct Ledger {
+    paths: Vec<Path>,
+    changed: Arc<Notify>,
+}
+
+impl Ledger {
+    /// An account without paths.
+    pub fn new() -> Ledger {
+        Ledger::default()
+    }
+
+    /// Adds a path. It passes over events before the position that it resumes from.
+    pub fn path(&mut self, name: PathName, resume: BTreeMap<Partition, u64>, metrics: Arc<SinkMetrics>) -> Path {
+        let shared = Shared { name, metrics, resume, assignments: Mutex::default(), changed: self.changed.clone() };
+        let path = Path(Arc::new(shared));
+        self.paths.push(path.clone());
+        path
+    }
+
+    /// Begins an assignment of a partition on every path, at the position of its first event to come.
+    /// What is settled for an earlier assignment of it counts no more.
+    pub fn assign(&self, partition: &Partition, begin: u64) {
+        for path in &self.paths {
+            path.0.assign(partition, begin);
+        }
+    }
+
+    /// Ends the assignment of a partition: what is settled for it counts no more. Its positions stay.
+    pub fn revoke(&self, partition: &Partition) {
+        for path in &self.paths {
+            locked(&path.0.assignments).remove(partition);
+        }
+    }
+
+    /// Returns once anything was settled or abandoned since the last return.
+    pub async fn changed(&self) {
+        self.changed.notified().await;
+    }
+
+    /// For each assigned partition, the position before which every event is final on every path.
+    pub fn acknowledged(&self) -> BTreeMap<Partition, u64> {
+        let mut lowest = BTreeMap::new();
+        for path in &self.paths {
+            for (partition, assignment) in &*locked(&path.0.assignments) {
+                let position = assignment.progress().position();
+                lowest
+                    .entry(partition.clone())
+                    .and_modify(|low: &mut u64| *low = position.min(*low))
+                    .or_insert(position);
+            }
+        }
+        lowest
+    }
+
+    /// Where each path goes on, to be saved. Partitions that are not assigned keep what they resumed from.
+    pub fn positions(&self) -> Positions {
+        let of = |path: &Path| {
+            let mut positions = path.0.resume.clone();
+            for (partition, assignment) in &*locked(&path.0.assignments) {
+                let position = assignment.progress().position();
+                positions.entry(partition.clone()).and_modify(|p| *p = position.max(*p)).or_insert(position);
+            }
+            (path.0.name.clone(), positions)
+        };
+        self.paths.iter().map(of).collect()
+    }
+
+    /// Partitions of whose assignment an event was given up: the source has to go on from what was acknowledged.
+    pub fn abandoned(&self) -> Vec<Partition> {
+        let mut partitions = Vec::new();
+        for path in &self.paths {
+            let assignments = locked(&path.0.assignments);
+            partitions
+                .extend(assignments.values().filter(|a| a.progress().is_abandoned()).map(|a| a.partition.clone()));
+        }
+        partitions.sort_unstable();
+        partitions.dedup();
+        partitions
+    }
+
+    /// Events on all paths that are not final.
+    pub fn open(&self) -> u64 {
+        let open = |path: &Path| locked(&path.0.assignments).values().map(|a| a.progress().open()).sum::<u64>();
+        self.paths.iter().map(open).sum()
+    }
+}
+
+/// See [`PathName`]. Cloning gives the same path.
+#[derive(Clone, Debug)]
+pub struct Path(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    name: PathName,
+    metrics: Arc<SinkMetrics>,
+    resume: BTreeMap<Partition, u64>,
+    assignments: Mutex<BTreeMap<Partition, Arc<Assignment>>>,
+    changed: Arc<Notify>,
+}
+
+impl Path {
+    /// Its name.
+    pub fn name(&self) -> &PathName {
+        &self.0.name
+    }
+
+    /// Takes `rows` of a block on: the others are final here, because the path does not want them. `None` where
+    /// nothing is left to deliver. Every block goes through every path, even where it takes nothing of it.
+    ///
+    /// Fails when the rows can't be copied out; the block is not accounted for then.
+    pub fn take(&self, block: &Block, rows: &RowSet) -> Result<Option<Envelope>, ArrowError> {
+        let batch = block.batch.select(&self.unseen(&block.batch, rows))?;
+        let receipt = self.issue(&batch);
+        for (partition, end) in &block.ends {
+            self.0.assignment(partition, *end).progress().reach(*end);
+        }
+        // A block of which nothing was taken may have moved the position.
+        self.0.changed.notify_one();
+        Ok((!batch.is_empty()).then(|| Envelope::new(batch, receipt, Charge::default())))
+    }
+
+    /// Takes what framing rejected on, all of it, without moving the position: the block that it is from does.
+    pub fn take_rejects(&self, batch: &Batch) -> Option<Envelope> {
+        let unseen = batch.select(&self.unseen(batch, &RowSet::all(batch.len()))).ok()?;
+        let receipt = self.issue(&unseen);
+        (!unseen.is_empty()).then(|| Envelope::new(unseen, receipt, Charge::default()))
+    }
+
+    /// The rows that this path has not had before a restart.
+    fn unseen(&self, batch: &Batch, rows: &RowSet) -> RowSet {
+        if self.0.resume.is_empty() {
+            return rows.clone();
+        }
+        let origin = batch.origin();
+        let unseen = origin.spans().map(|(span, partition)| {
+            let from = self.0.resume.get(&origin.partitions()[partition as usize]).copied().unwrap_or(0);
+            let seen = origin.positions()[span.clone()].partition_point(|position| *position < from);
+            (span.start + seen) as u32..span.end as u32
+        });
+        rows.intersection(&RowSet::from_ranges(unseen))
+    }
+
+    fn issue(&self, batch: &Batch) -> Receipt {
+        let origin = batch.origin();
+        let mut receipt = Receipt::default();
+        for (span, partition) in origin.spans() {
+            let positions = origin.position_buffer().slice(span.start, span.len());
+            let assignment = self.0.assignment(&origin.partitions()[partition as usize], positions[0]);
+            let numbers = assignment.progress().take(positions);
+            receipt.push(assignment, numbers);
+        }
+        self.0.metrics.events.add(batch.len() as u64);
+        receipt
+    }
+}
+
+impl Shared {
+    fn assign(self: &Arc<Self>, partition: &Partition, begin: u64) {
+        let begin = self.resume.get(partition).map_or(begin, |resume| begin.max(*resume));
+        let progress = Mutex::new(Progress::new(begin));
+        let assignment = Assignment { partition: partition.clone(), progress, path: self.clone() };
+        locked(&self.assignments).insert(partition.clone(), Arc::new(assignment));
+    }
+
+    fn assignment(self: &Arc<Self>, partition: &Partition, begin: u64) -> Arc<Assignment> {
+        if let Some(assignment) = locked(&self.assignments).get(partition) {
+            return assignment.clone();
+        }
+        self.assign(partition, begin);
+        self.assignment(partition, begin)
+    }
+}
+
+/// One partition, on one path, from being assigned until it is revoked.
+#[derive(Debug)]
+pub(super) struct Assignment {
+    partition: Partition,
+    progress: Mutex<Progress>,
+    path: Arc<Shared>,
+}
+
+impl Assignment {
+    fn progress(&self) -> MutexGuard<'_, Progress> {
+        locked(&self.progress)
+    }
+
+    pub(super) fn settle(&self, numbers: Range<u64>, how: Final) {
+        let metrics = &self.path.metrics;
+        let count = match how {
+            Final::Written => &metrics.written,
+            Final::DeadLettered => &metrics.dead_lettered,
+            Final::Dropped => &metrics.dropped,
+        };
+        count.add(numbers.end - numbers.start);
+        self.progress().settle(numbers);
+        self.path.changed.notify_one();
+    }
+
+    pub(super) fn abandon(&self, numbers: Range<u64>) {
+        self.path.metrics.abandoned.add(numbers.end - numbers.start);
+        self.progress().abandon();
+        self.path.changed.notify_one();
+    }
+}
+
+/// A panic while a lock was held can't leave a number half settled: what is behind it stays valid.
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,82 @@
+//! A batch with its receipt.
+
+use arrow_schema::ArrowError;
+
+use super::{Charge, Final, Receipt};
+use crate::batch::{Batch, RowSet};
+
+/// A batch on its way to one sink, with the duty to account for each of its events and the memory that they hold.
+///
+/// A sink is lent the batch; the envelope stays with the delivery.
+#[must_use]
+#[derive(Debug)]
+pub struct Envelope {
+    batch: Batch,
+    receipt: Receipt,
+    charge: Charge,
+}
+
+impl Envelope {
+    pub(super) fn new(batch: Batch, receipt: Receipt, charge: Charge) -> Envelope {
+        debug_assert_eq!(batch.len(), receipt.rows());
+        Envelope { batch, receipt, charge }
+    }
+
+    /// The events.
+    pub fn batch(&self) -> &Batch {
+        &self.batch
+    }
+
+    /// How many events there are.
+    pub fn len(&self) -> usize {
+        self.batch.len()
+    }
+
+    /// Whether there are none: nothing is left to account for.
+    pub fn is_empty(&self) -> bool {
+        self.batch.is_empty()
+    }
+
+    /// Puts the memory that the events hold on somebody's account, until they are final.
+    pub fn charge(&mut self, charge: Charge) {
+        self.charge.merge(charge);
+    }
+
+    /// All of them are final.
+    pub fn settle(self, how: Final) {
+        self.receipt.settle(how);
+    }
+
+    /// Splits off the first `rows`, sharing the columns; this keeps the rest. There must be so many.
+    pub fn split_front(&mut self, rows: usize) -> Envelope {
+        let front = self.batch.slice(0..rows);
+        self.batch = self.batch.slice(rows..self.batch.len());
+        let charge = self.charge.split(front.bytes());
+        Envelope::new(front, self.receipt.split_front(rows), charge)
+    }
+
+    /// `rows`, and the others.
+    ///
+    /// Fails when they can't be copied apart; the events are given up then, to be read again.
+    pub fn select(mut self, rows: &RowSet) -> Result<(Envelope, Envelope), ArrowError> {
+        let picked = self.batch.select(rows)?;
+        let others = self.batch.select(&rows.complement(self.batch.len()))?;
+        let (receipt, rest) = self.receipt.select(rows);
+        let charge = self.charge.split(picked.bytes());
+        Ok((Envelope::new(picked, receipt, charge), Envelope::new(others, rest, self.charge)))
+    }
+
+    /// All events of `parts`, in order; copied unless there is one part only.
+    ///
+    /// Fails when there are none, or they don't fit one batch; the events are given up then, to be read again.
+    pub fn concat(parts: Vec<Envelope>) -> Result<Envelope, ArrowError> {
+        let batches: Vec<Batch> = parts.iter().map(|part| part.batch.clone()).collect();
+        let batch = Batch::concat(&batches)?;
+        let (mut receipt, mut charge) = (Receipt::default(), Charge::default());
+        for part in parts {
+            receipt.append(part.receipt);
+            charge.merge(part.charge);
+        }
+        Ok(Envelope::new(batch, receipt, charge))
+    }
+}

@@ -1,0 +1,61 @@
+//! Where events go: the traits that every sink is, what becomes of a batch, and one file for each native sink.
+//!
+//! A sink writes and says what happened. It never waits between attempts, puts batches together, repeats a write or
+//! acknowledges anything: the delivery does all of that, for all sinks alike.
+
+mod context;
+mod outcome;
+
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+pub use context::{BatchId, WriteContext};
+pub use outcome::{BadReport, Failure, FailureKind, Outcome, Refusal, WriteError};
+
+use crate::batch::Batch;
+
+/// What a sink says about itself, before it is opened.
+#[derive(Clone, Debug)]
+pub struct Contract {
+    /// Never more events than this in one write.
+    pub max_events: Option<NonZeroUsize>,
+    /// Never more bytes of payload than this in one write, unless one event alone has more.
+    pub max_bytes: Option<NonZeroUsize>,
+    /// How many writes one instance takes at the same time.
+    pub overlap: NonZeroUsize,
+    /// Where [`WriteContext::ordered`] is set, a write stops at the first event that is neither written nor rejected.
+    pub stops_in_order: bool,
+}
+
+impl Default for Contract {
+    /// No limits of its own, one write at a time, stops in order.
+    fn default() -> Contract {
+        Contract { max_events: None, max_bytes: None, overlap: NonZeroUsize::MIN, stops_in_order: true }
+    }
+}
+
+/// A sink that can be opened.
+#[async_trait]
+pub trait Connect: Send + Sync {
+    /// What holds for all its instances.
+    fn contract(&self) -> &Contract;
+
+    /// Opens instance number `instance`, from 0; one that replaces another takes its number over. A failure that is
+    /// not transient counts as halted. The future may be dropped at any time.
+    async fn open(&self, instance: u32) -> Result<Arc<dyn Sink>, Failure>;
+}
+
+/// An open instance of a sink.
+#[async_trait]
+pub trait Sink: Send + Sync {
+    /// Writes a batch: durably, as far as the sink can know, before it returns. The future may be dropped at any time;
+    /// the instance is never used again then.
+    async fn write(&self, batch: &Batch, context: &WriteContext) -> Result<Outcome, WriteError>;
+
+    /// Called once, when no more writes come; not for an instance that was lost.
+    async fn close(&self) -> Result<(), Failure> {
+        Ok(())
+    }
+}

@@ -1,0 +1,120 @@
+//! What a sink is told beside the events.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+use xxhash_rust::xxh3::Xxh3;
+
+use crate::batch::Origin;
+
+/// Circumstances of one write.
+#[derive(Clone, Debug)]
+pub struct WriteContext {
+    /// The pipeline's name.
+    pub pipeline: Arc<str>,
+    /// The sink's name in it.
+    pub sink: Arc<str>,
+    /// 1 for the first attempt.
+    pub attempt: u32,
+    /// When the write is given up.
+    pub deadline: Instant,
+    /// The whole time that an attempt has.
+    pub timeout: Duration,
+    /// Order was promised: see [`Contract::stops_in_order`](super::Contract::stops_in_order).
+    pub ordered: bool,
+}
+
+impl WriteContext {
+    /// The identity of a batch in this sink: see [`BatchId`].
+    pub fn batch_id(&self, origin: &Origin) -> BatchId {
+        BatchId::of(&self.pipeline, &self.sink, origin)
+    }
+}
+
+/// The same for every attempt at exactly these events by this sink, and for no others. Prints as 32 hexadecimal digits.
+///
+/// It is XXH3 with 128 bits and seed 0 over: pipeline and sink; then for each run of events from one partition the
+/// partition's name, the number of events as 64 bits, and their positions as 64 bits each. Names are preceded by their
+/// length in bytes as 64 bits. All numbers are little-endian.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct BatchId(u128);
+
+impl BatchId {
+    /// Of the events of an origin.
+    pub fn of(pipeline: &str, sink: &str, origin: &Origin) -> BatchId {
+        let mut hash = Xxh3::new();
+        text(&mut hash, pipeline);
+        text(&mut hash, sink);
+        for (rows, partition) in origin.spans() {
+            text(&mut hash, origin.partitions()[partition as usize].as_str());
+            hash.update(&(rows.len() as u64).to_le_bytes());
+            positions(&mut hash, &origin.positions()[rows]);
+        }
+        BatchId(hash.digest128())
+    }
+}
+
+impl fmt::Display for BatchId {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        write!(f, "{:032x}", self.0)
+    }
+}
+
+fn text(hash: &mut Xxh3, text: &str) {
+    hash.update(&(text.len() as u64).to_le_bytes());
+    hash.update(text.as_bytes());
+}
+
+fn positions(hash: &mut Xxh3, positions: &[u64]) {
+    let mut bytes = [0; 8 * 64];
+    for some in positions.chunks(64) {
+        for (bytes, position) in bytes.chunks_exact_mut(8).zip(some) {
+            bytes.copy_from_slice(&position.to_le_bytes());
+        }
+        hash.update(&bytes[..8 * some.len()]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::batch::{Batch, BatchBuilder, Event, Partition};
+
+    fn batch(names: &[(&str, u64)]) -> Batch {
+        let mut builder = BatchBuilder::new();
+        for (name, position) in names {
+            builder.push(&Partition::from(*name), Event { position: *position, ..Event::default() });
+        }
+        builder.finish().unwrap()
+    }
+
+    fn id(batch: &Batch) -> String {
+        BatchId::of("p", "s", batch.origin()).to_string()
+    }
+
+    #[test]
+    fn it_depends_on_the_events_and_not_on_how_they_came_together() {
+        let whole = batch(&[("a", 1), ("a", 2), ("b", 7)]);
+        let parts = Batch::concat(&[batch(&[("a", 1)]), batch(&[("a", 2), ("b", 7)])]).unwrap();
+        assert_eq!(id(&whole), id(&parts));
+        assert_eq!(id(&whole.slice(1..2)), id(&batch(&[("a", 2)])));
+        assert_ne!(id(&whole), id(&whole.slice(0..2)));
+        assert_ne!(BatchId::of("p", "s", whole.origin()), BatchId::of("ps", "", whole.origin()));
+    }
+
+    #[test]
+    fn it_stays_what_the_documentation_says() {
+        let mut bytes = Vec::new();
+        for name in ["p", "s", "a"] {
+            bytes.extend(1u64.to_le_bytes());
+            bytes.extend(name.bytes());
+        }
+        for number in [2u64, 1, 2] {
+            bytes.extend(number.to_le_bytes());
+        }
+        let expected = format!("{:032x}", xxhash_rust::xxh3::xxh3_128(&bytes));
+        assert_eq!(id(&batch(&[("a", 1), ("a", 2)])), expected);
+    }
+}

@@ -1,0 +1,76 @@
+//! Where events come from: the trait that every source is, and one file for each.
+
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
+
+use crate::batch::Partition;
+use crate::envelope::Block;
+
+/// What a source is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Demand {
+    /// Anything.
+    Events,
+    /// No block, because nothing can be taken now: only what can't wait. A source that needs to hear from its user to
+    /// stay alive is kept alive this way under backpressure.
+    Nothing,
+}
+
+/// What a source hands over.
+#[derive(Debug)]
+pub enum Input {
+    /// Partitions were assigned, each beginning at a position. Comes before their first block.
+    Assigned(Vec<(Partition, u64)>),
+    /// Events were read.
+    Block(Block),
+    /// Partitions were taken away: their events that are still queued will be read by someone else.
+    Revoked(Vec<Partition>),
+    /// Nothing will come any more. Acknowledgements still do.
+    Ended,
+}
+
+/// A source can't go on.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct SourceError {
+    /// What happened and where, for people.
+    pub message: String,
+}
+
+/// Where a source goes on after a restart.
+#[derive(Clone, Debug, Default)]
+pub struct Resume {
+    /// For each known partition, the lowest position that a sink still needs.
+    pub positions: BTreeMap<Partition, u64>,
+    /// What [`Source::memo`] gave last.
+    pub memo: serde_json::Value,
+}
+
+/// An open source. One task owns it.
+#[async_trait]
+pub trait Source: Send {
+    /// Waits for what comes next. Nothing is lost when the future is dropped: the next call goes on.
+    ///
+    /// It is called even while no events can be taken, with [`Demand::Nothing`].
+    async fn next(&mut self, demand: Demand) -> Result<Input, SourceError>;
+
+    /// In each of these partitions, everything before the position is final. May be called at any time between two
+    /// calls of [`next`](Self::next), and after the end.
+    async fn acknowledge(&mut self, positions: &BTreeMap<Partition, u64>) -> Result<(), SourceError>;
+
+    /// What the source needs to know its partitions again after a restart. Saved together with the positions.
+    fn memo(&self) -> serde_json::Value {
+        serde_json::Value::Null
+    }
+}
+
+/// A source that can be opened.
+#[async_trait]
+pub trait Open: Send + Sync {
+    /// Whether what was not acknowledged can be read again after a restart.
+    fn replayable(&self) -> bool;
+
+    /// Begins where `resume` says.
+    async fn open(&self, resume: Resume) -> Result<Box<dyn Source>, SourceError>;
+}
