@@ -1,24 +1,20 @@
 //! Conditions and templates over a batch.
+//!
+//! A condition is CEL over the variables of an event; `docs/conditions.md` says what they are and how values compare.
 
-/// Stands in until the room is built.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Condition(String);
+mod bind;
+mod condition;
+mod interpret;
+mod json;
+mod plan;
+mod row;
+mod syntax;
+mod template;
+mod value;
 
-/// The text is not a condition.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SyntaxError {
-    /// What is wrong.
-    pub message: String,
-    /// Where, in bytes.
-    pub offset: Option<usize>,
-}
+#[cfg(test)]
+mod tests;
 
-impl Condition {
-    /// Reads a condition.
-    pub fn parse(text: &str) -> Result<Condition, SyntaxError> {
-        match text.find("==>") {
-            Some(at) => Err(SyntaxError { message: "unexpected `>`".into(), offset: Some(at + 2) }),
-            None => Ok(Condition(text.to_owned())),
-        }
-    }
-}
+pub use condition::{Condition, Verdicts};
+pub use syntax::SyntaxError;
+pub use template::{Missing, Template};
