@@ -3,6 +3,7 @@
 pub mod file;
 pub mod framing;
 pub mod generate;
+mod reader;
 pub mod stdin;
 
 use std::collections::BTreeMap;

@@ -20,17 +20,20 @@ pub struct Settings {
     /// Headers of each event, at most [`Settings::HEADERS`].
     #[serde(deserialize_with = "headers")]
     pub headers: u32,
-    /// How many different keys the events have. 0: they have none.
+    /// How many different keys the events have, at most [`Settings::KEYS`]. 0: they have none.
+    #[serde(deserialize_with = "keys")]
     pub keys: u32,
 }
 
 impl Settings {
     /// The smallest payload that still is a JSON object with a number in it.
-    pub const LEAST: u64 = 16;
-    /// The largest payload: 256 KiB, so that a block of them fits one column.
-    pub const MOST: u64 = 256 << 10;
+    pub const LEAST: u64 = 20;
+    /// The largest payload: 16 MiB.
+    pub const MOST: u64 = 16 << 20;
     /// The most headers of an event.
     pub const HEADERS: u32 = 64;
+    /// The most different keys: as many as the events that are made, over and over again.
+    pub const KEYS: u32 = super::EVENTS as u32;
 }
 
 impl Default for Settings {
@@ -118,14 +121,18 @@ impl Visitor<'_> for Humane {
 }
 
 fn headers<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
-    let headers = u32::deserialize(deserializer)?;
-    if headers <= Settings::HEADERS {
-        return Ok(headers);
-    }
-    Err(D::Error::custom(format!("`{headers}` is out of range: an event may have up to {} headers", Settings::HEADERS)))
+    at_most(u32::deserialize(deserializer)?, Settings::HEADERS, "an event may have up to 64 headers")
 }
 
-/// A size of which a block of events fits one column.
+fn keys<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
+    at_most(u32::deserialize(deserializer)?, Settings::KEYS, "there may be up to 4096 different keys")
+}
+
+fn at_most<E: Error>(number: u32, most: u32, accepted: &str) -> Result<u32, E> {
+    if number <= most { Ok(number) } else { Err(E::custom(format!("`{number}` is out of range: {accepted}"))) }
+}
+
+/// A size that can be made.
 mod bound {
     use serde::de::{Deserializer, Error};
     use serde::ser::Serializer;
@@ -136,7 +143,9 @@ mod bound {
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
         match units::size::deserialize(deserializer)? {
             bytes @ Settings::LEAST..=Settings::MOST => Ok(bytes),
-            bytes => Err(D::Error::custom(format!("`{bytes}` is out of range: a generated event has 16 to 256KiB"))),
+            bytes => {
+                Err(D::Error::custom(format!("`{bytes}` is out of range: a generated event has 20 bytes to 16MiB")))
+            }
         }
     }
 
@@ -168,9 +177,10 @@ mod tests {
             ("rate = 0", "is not a rate"),
             ("rate = '5/fortnight'", "is not a rate"),
             ("rate = 'inf'", "is not a rate"),
-            ("size = 3", "16 to 256KiB"),
-            ("size = '1MiB'", "16 to 256KiB"),
+            ("size = 19", "20 bytes to 16MiB"),
+            ("size = '17MiB'", "20 bytes to 16MiB"),
             ("headers = 65", "up to 64"),
+            ("keys = 4097", "up to 4096"),
         ] {
             let error = read(text).unwrap_err();
             assert!(error.contains(what), "{text}: {error}");
