@@ -3,7 +3,7 @@
 mod across;
 mod bounds;
 
-use crate::config::de::{Subject, fields_of, missing, read};
+use crate::config::de::{Subject, fields_of, missing, read, read_what_is_right};
 use crate::config::diagnostic::Diagnostic;
 use crate::config::document::{Document, Entry, Node, Table, Value};
 use crate::config::plan::{Pipeline, Plan, Routing, Settings, Sink, SinkKind, Source, SourceKind};
@@ -48,12 +48,8 @@ impl Checker<'_> {
         let place = root.entries().first().map(|entry| entry.at.clone())?;
         let own = root.without(BY_NAME);
         let subject = Subject { name: "the top of the configuration", also: BY_NAME, incomplete: self.incomplete };
-        let settings: Option<Settings> = read(&Node::table(own, place), &subject, self.problems);
-        if let Some(settings) = &settings
-            && !bounds::top(settings, root, self.problems)
-        {
-            return None;
-        }
+        let (settings, faultless) = read_what_is_right(&Node::table(own, place), &subject, self.problems);
+        let settings = settings.filter(|settings| bounds::top(settings, root, self.problems) && faultless);
         for entry in root.get("connection").and_then(Node::as_table).map_or(&[][..], Table::entries) {
             let message = format!("connection `{}` is of no use", entry.key);
             let error = Diagnostic::error("config::unknown_key", message)
@@ -66,6 +62,10 @@ impl Checker<'_> {
 
     fn sources(&mut self, root: &Table) -> Vec<FoundSource> {
         let mut sources = Vec::new();
+        if root.get("source").is_some_and(|sources| sources.as_table().is_none()) {
+            // No one can know then which there are.
+            self.incomplete = true;
+        }
         for entry in self.tables_in(root, "source") {
             let source = self.source(entry);
             sources.push(FoundSource { name: entry.key.clone(), source });
@@ -166,8 +166,8 @@ impl Checker<'_> {
         let about_delivery = fields_of::<delivery::Settings>();
         let subject = Subject { name: &owner, also: &[], incomplete: self.incomplete };
         let shared = Node::table(table.only(about_delivery), place.clone());
-        let delivery: Option<delivery::Settings> = read(&shared, &subject, self.problems);
-        let delivery = delivery.filter(|settings| bounds::check(settings, table, place, self.problems));
+        let (delivery, faultless) = read_what_is_right(&shared, &subject, self.problems);
+        let delivery = delivery.filter(|settings| bounds::check(settings, table, place, self.problems) && faultless);
         let when = self.when(table);
         if table.get("type").is_none() && sources.iter().any(|source| source.name == entry.key) && !self.incomplete {
             let error = Diagnostic::error("config::missing", format!("{owner} has no `type`"))
@@ -285,5 +285,25 @@ impl Checker<'_> {
             .help("use letters, digits, `_`, `-` and `.`, which is not first; at most 100 bytes");
         self.problems.push(error);
         false
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_of_one_table_that_are_read_apart_have_different_names() {
+        let shared = [fields_of::<delivery::Settings>(), OF_SINK].concat();
+        for own in SinkKind::all_fields() {
+            assert!(own.iter().all(|key| !shared.contains(key)), "{own:?}");
+        }
+        let shared = [fields_of::<framing::Settings>(), &["type"]].concat();
+        for own in SourceKind::all_fields() {
+            assert!(own.iter().all(|key| !shared.contains(key)), "{own:?}");
+        }
+        assert!(fields_of::<Routing>().iter().all(|key| !OF_PIPELINE.contains(key)));
+        assert!(fields_of::<Settings>().iter().all(|key| !BY_NAME.contains(key)));
+        assert!(SourceKind::FRAMED.iter().all(|word| SourceKind::TYPES.contains(word)));
     }
 }

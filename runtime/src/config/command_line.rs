@@ -156,7 +156,7 @@ fn allow(words: &Words, problems: &mut Vec<Diagnostic>) -> Table {
 fn directory(given: &Place, problems: &mut Vec<Diagnostic>) -> Option<Node> {
     let word = given.excerpt();
     let (host, guest, access) = match word.split(':').collect::<Vec<_>>().as_slice() {
-        [host, guest] | [host, guest, "ro"] => (*host, *guest, "read"),
+        [host, guest] | [host, guest, "ro"] => (*host, *guest, "read-only"),
         [host, guest, "rw"] => (*host, *guest, "read-write"),
         _ => ("", "", ""),
     };

@@ -11,7 +11,7 @@ use serde::de::{
 };
 use serde::forward_to_deserialize_any;
 
-pub(super) use collect::{Subject, missing, read};
+pub(super) use collect::{Subject, missing, read, read_what_is_right};
 use error::Error;
 pub(super) use fields::fields_of;
 

@@ -100,7 +100,7 @@ pub fn render(diagnostics: &[Diagnostic], style: Style) -> String {
     };
     let handler = GraphicalReportHandler::new_themed(theme)
         .with_links(false)
-        .with_context_lines(0)
+        .with_context_lines(1)
         .with_width(110)
         .with_urls(false);
     let mut rendered = String::new();

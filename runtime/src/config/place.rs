@@ -26,7 +26,7 @@ impl Text {
     }
 }
 
-/// Shows whole lines.
+/// Shows whole lines: where a line of context is asked for, that is the line itself, and one less around it.
 impl SourceCode for Text {
     fn read_span<'a>(
         &'a self,
@@ -34,11 +34,15 @@ impl SourceCode for Text {
         before: usize,
         after: usize,
     ) -> Result<Box<dyn SpanContents<'a> + 'a>, MietteError> {
+        if before == 0 || after == 0 {
+            // Only the line and the column are wanted.
+            return self.0.read_span(span, before, after);
+        }
         let contents = self.contents();
         let (start, end) = (span.offset(), span.offset() + span.len());
         let line_start = contents.get(..start).and_then(|head| head.rfind('\n')).map_or(0, |newline| newline + 1);
         let line_end = contents.get(end..).and_then(|tail| tail.find('\n')).map_or(contents.len(), |more| end + more);
-        self.0.read_span(&SourceSpan::from(line_start..line_end), before, after)
+        self.0.read_span(&SourceSpan::from(line_start..line_end), before - 1, after - 1)
     }
 }
 

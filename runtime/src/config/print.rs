@@ -97,43 +97,57 @@ impl Printer {
         }
     }
 
+    /// Tables become keys with dots.
     fn entry(&mut self, path: &str, value: &toml::Value, written: Option<&Node>) {
-        if let Some(node) = written
-            && node.has_references()
-            && (node.as_table().is_none() || !value.is_table())
-        {
-            return self.line(path, &written_form(node));
-        }
-        match value {
-            toml::Value::Table(table) if !table.is_empty() => {
+        match (value, written.map(|node| &node.value)) {
+            (toml::Value::Table(table), None | Some(Value::Table(_))) if !table.is_empty() => {
                 for (name, value) in table {
                     let written = written.and_then(Node::as_table).and_then(|table| table.get(name));
                     self.entry(&format!("{path}.{}", key(name)), value, written);
                 }
             }
-            value => {
-                let value = self.inline(value);
+            _ => {
+                let value = self.inline(value, written);
                 self.line(path, &value);
             }
         }
     }
 
-    fn inline(&self, value: &toml::Value) -> String {
+    /// A value as the settings have it, but for what was written with references.
+    fn inline(&self, value: &toml::Value, written: Option<&Node>) -> String {
+        match (value, written.map(|node| &node.value)) {
+            (toml::Value::Table(table), None | Some(Value::Table(_))) => {
+                let written = written.and_then(Node::as_table);
+                let entry = |(name, value): (&String, &toml::Value)| {
+                    format!("{} = {}", key(name), self.inline(value, written.and_then(|table| table.get(name))))
+                };
+                braces(&table.iter().map(entry).collect::<Vec<_>>())
+            }
+            (toml::Value::Array(values), Some(Value::List(nodes))) if values.len() == nodes.len() => {
+                let both = values.iter().zip(nodes);
+                let items: Vec<String> = both.map(|(value, node)| self.inline(value, Some(node))).collect();
+                format!("[{}]", items.join(", "))
+            }
+            _ => match written {
+                Some(node) if node.has_references() => written_form(node),
+                _ => self.plain(value),
+            },
+        }
+    }
+
+    /// A value that was not written, or without references.
+    fn plain(&self, value: &toml::Value) -> String {
         match value {
             toml::Value::String(text) => match self.secrets.iter().find(|(secret, _)| secret == text) {
-                // Its name was changed on the way, so that it is not found where it was written.
+                // Its key was changed on the way, so that it was not found where it was written.
                 Some((_, written)) if !text.is_empty() => quote(written),
                 _ => quote(&text.replace("${", "$${")),
             },
-            toml::Value::Array(items) => {
-                let items: Vec<String> = items.iter().map(|item| self.inline(item)).collect();
+            toml::Value::Array(values) => {
+                let items: Vec<String> = values.iter().map(|value| self.plain(value)).collect();
                 format!("[{}]", items.join(", "))
             }
-            toml::Value::Table(table) => {
-                let entries: Vec<String> =
-                    table.iter().map(|(name, value)| format!("{} = {}", key(name), self.inline(value))).collect();
-                braces(&entries)
-            }
+            toml::Value::Table(_) => self.inline(value, None),
             other => other.to_string(),
         }
     }

@@ -16,9 +16,22 @@ pub fn parse(text: &str) -> Result<u64, String> {
         .map_err(|_| format!("`{text}` is not a size: write `64KiB`, `10MiB`, `1GB`, or bytes as a number"))
 }
 
-/// Writes a size in binary units, for people.
+/// Writes a size in the form that [`parse`] reads: exactly, in the largest unit that it is a multiple of.
 pub fn print(bytes: u64) -> String {
-    ByteSize(bytes).display().iec().to_string()
+    const UNITS: [(u64, &str); 8] = [
+        (1 << 40, "TiB"),
+        (1_000_000_000_000, "TB"),
+        (1 << 30, "GiB"),
+        (1_000_000_000, "GB"),
+        (1 << 20, "MiB"),
+        (1_000_000, "MB"),
+        (1 << 10, "KiB"),
+        (1_000, "kB"),
+    ];
+    match UNITS.iter().find(|(unit, _)| bytes >= *unit && bytes.is_multiple_of(*unit)) {
+        Some((unit, name)) => format!("{}{name}", bytes / unit),
+        None => format!("{bytes}B"),
+    }
 }
 
 /// See the module.
@@ -63,6 +76,24 @@ mod tests {
         assert_eq!(parse("10MB"), Ok(10_000_000));
         assert_eq!(parse("64 KiB"), Ok(65_536));
         assert_eq!(parse("1024"), Ok(1024));
+    }
+
+    #[test]
+    fn what_is_printed_is_exact_and_read_again() {
+        for (bytes, printed) in [
+            (0, "0B"),
+            (999, "999B"),
+            (1500, "1500B"),
+            (65_536, "64KiB"),
+            (10_000_000, "10MB"),
+            (10_485_760, "10MiB"),
+            (1 << 30, "1GiB"),
+            ((1 << 30) + 1, "1073741825B"),
+            (u64::MAX, "18446744073709551615B"),
+        ] {
+            assert_eq!(print(bytes), printed);
+            assert_eq!(parse(printed), Ok(bytes));
+        }
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::config::diagnostic::Diagnostic;
 use crate::config::document::Table;
 use crate::config::place::Place;
-use crate::config::plan::{self, place_of};
+use crate::config::plan::{self, place_of, table_at};
 use crate::delivery;
 use crate::units;
 
@@ -44,8 +44,9 @@ pub(super) fn check(
     let (initial, max) = (settings.retry.initial, settings.retry.max);
     if initial > max {
         let shown = [initial, max].map(units::duration::print);
+        let max_is_written = table_at(table, &["retry"]).is_some_and(|retry| retry.get("max").is_some());
         bounds.report(
-            &["retry", "max"],
+            &["retry", if max_is_written { "max" } else { "initial" }],
             format!("`retry.max` is `{}`, less than `retry.initial`, which is `{}`", shown[1], shown[0]),
             "the longest pause is shorter than the first",
             "set `retry.max` to at least `retry.initial`".into(),

@@ -19,27 +19,38 @@ pub(in crate::config) struct Subject<'a> {
     pub(in crate::config) incomplete: bool,
 }
 
-/// Reads a `T` from a table. Each error is reported at its place; whatever is wrong is then left out and reading tried
-/// again, until there is nothing more to say. None if anything was reported.
+/// Reads a `T` from a table. Each error is reported at its place. None if there was any.
 pub(in crate::config) fn read<T: DeserializeOwned>(
     node: &Node,
     subject: &Subject,
     problems: &mut Vec<Diagnostic>,
 ) -> Option<T> {
+    let (read, faultless) = read_what_is_right(node, subject, problems);
+    read.filter(|_| faultless)
+}
+
+/// Reads a `T` from a table, and says whether there was no error. Whatever is wrong is reported, then left out, and
+/// reading is tried again, until there is nothing more to say.
+pub(in crate::config) fn read_what_is_right<T: DeserializeOwned>(
+    node: &Node,
+    subject: &Subject,
+    problems: &mut Vec<Diagnostic>,
+) -> (Option<T>, bool) {
     let mut rest = node.clone();
     let mut faultless = true;
     loop {
         let error = match T::deserialize(De(&rest)) {
-            Ok(read) => return faultless.then_some(read),
+            Ok(read) => return (Some(read), faultless),
             Err(error) => error,
         };
         faultless = false;
-        let spot = Spot::find(&rest, &error.path());
+        let path = error.path();
+        let spot = Spot::find(&rest, &path);
         if !spot.is_silenced(&error, subject) {
             problems.push(spot.report(&error, subject));
         }
-        if error.path().is_empty() || !leave_out(&mut rest, &error.path()) {
-            return None;
+        if path.is_empty() || !leave_out(&mut rest, &path) {
+            return (None, false);
         }
     }
 }
@@ -64,6 +75,7 @@ impl<'a> Spot<'a> {
                 }
                 (Step::Index(index), Value::List(items)) => {
                     let Some(item) = items.get(*index) else { break };
+                    spot.name.push_str(&format!("[{index}]"));
                     spot.node = item;
                 }
                 _ => break,
@@ -89,7 +101,7 @@ impl<'a> Spot<'a> {
             What::UnknownKey { known } => {
                 let key = self.entry.map_or(name.as_str(), |entry| entry.key.as_str());
                 let at = self.entry.map_or(value, |entry| entry.at.clone());
-                let nested = name.contains('.') || self.entry.is_none();
+                let nested = name.contains(['.', '[']) || self.entry.is_none();
                 let known: Vec<&str> = if nested { known.to_vec() } else { [known, subject.also].concat() };
                 unknown_key(key, at, subject.name, &known)
             }
@@ -97,20 +109,25 @@ impl<'a> Spot<'a> {
                 let whole = if name.is_empty() { (*key).to_owned() } else { format!("{name}.{key}") };
                 missing(&whole, value, subject.name)
             }
-            What::Unfit { found, expected } => {
-                let found = self.shown(found);
-                Diagnostic::error("config::value", format!("`{name}` does not take {found}"))
-                    .at(value, format!("not {expected}"))
-                    .help(format!("write {expected}"))
-            }
+            What::Unfit { found, expected } => self.unfit(&self.shown(found), expected),
             What::NotOneOf { found, known } => {
                 let found = self.shown(found);
                 Diagnostic::error("config::value", format!("`{name}` does not take {found}"))
                     .at(value, "not one of its words")
                     .help(suggest::remedy(found.trim_matches('`'), known, "it takes"))
             }
+            // A type that takes several forms says only what they are.
+            What::Message(message) if message.starts_with("a ") || message.starts_with("an ") => {
+                self.unfit(&self.node.describe(), message)
+            }
             What::Message(message) => self.custom(message),
         }
+    }
+
+    fn unfit(&self, found: &str, expected: &str) -> Diagnostic {
+        Diagnostic::error("config::value", format!("`{}` does not take {found}", self.name))
+            .at(self.node.place.clone(), format!("not {expected}"))
+            .help(format!("write {expected}"))
     }
 
     /// Words of the struct that was read. Most name what would be accepted after a colon.

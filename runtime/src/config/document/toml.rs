@@ -1,5 +1,6 @@
 //! TOML becomes a tree of values with their places. Several syntax errors are reported at once.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use ::toml::Spanned;
@@ -12,16 +13,37 @@ use crate::config::place::{Place, Text};
 /// Reads a text. What can't be read is reported and left out.
 pub(super) fn parse(text: &Arc<Text>, problems: &mut Vec<Diagnostic>) -> Table {
     let (root, errors) = DeTable::parse_recoverable(text.contents());
+    let mut faults = Vec::with_capacity(errors.len());
     for error in errors {
-        let place = Place::new(text, error.span().unwrap_or_default());
-        problems.push(Diagnostic::error("config::toml", format!("not TOML: {}", error.message())).at(place, "here"));
+        let span = error.span().unwrap_or_default();
+        let place = visible(text, &span);
+        let word = place.excerpt();
+        let bare = !word.is_empty() && word.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '-' | '.'));
+        let help = bare.then(|| format!("text stands in quotes: `\"{word}\"`"));
+        let report = Diagnostic::error("config::toml", format!("not TOML: {}", error.message())).at(place, "here");
+        problems.push(match help {
+            Some(help) => report.help(help),
+            None => report,
+        });
+        faults.push(span);
     }
-    let mut reader = Reader { text, problems };
+    let mut reader = Reader { text, faults, problems };
     reader.table(root.get_ref()).0
+}
+
+/// What is expected at the end of a line is shown at its last character.
+fn visible(text: &Arc<Text>, span: &Range<usize>) -> Place {
+    let before = text.contents().get(..span.start).and_then(|head| head.chars().next_back());
+    match before {
+        Some(last) if span.is_empty() && last != '\n' => Place::new(text, span.start - last.len_utf8()..span.start),
+        _ => Place::new(text, span.clone()),
+    }
 }
 
 struct Reader<'a> {
     text: &'a Arc<Text>,
+    /// What could not be read: the parser puts something else there, which no one wrote.
+    faults: Vec<Range<usize>>,
     problems: &'a mut Vec<Diagnostic>,
 }
 
@@ -49,6 +71,7 @@ impl Reader<'_> {
         let place = Place::new(self.text, written.span());
         let mut first = usize::MAX;
         let value = match written.get_ref() {
+            value if !value.is_table() && !value.is_array() && self.is_faulty(&written.span()) => Value::Unknown,
             DeValue::String(text) => Value::Text(text.to_string()),
             DeValue::Datetime(time) => Value::Text(time.to_string()),
             DeValue::Boolean(bool) => Value::Bool(*bool),
@@ -78,6 +101,10 @@ impl Reader<'_> {
             }
         };
         (Node::new(value, place), first)
+    }
+
+    fn is_faulty(&self, span: &Range<usize>) -> bool {
+        self.faults.iter().any(|fault| fault.start >= span.start && fault.end <= span.end)
     }
 
     fn out_of_range(&mut self, place: &Place) -> Value {

@@ -13,7 +13,7 @@ use crate::wasm;
 macro_rules! kinds {
     ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $word:literal, $settings:ty;)* }) => {
         $(#[$doc])*
-        #[derive(Clone, PartialEq)]
+        #[derive(Clone)]
         pub enum $name {
             $($(#[$variant_doc])* $variant($settings),)*
         }
@@ -47,6 +47,11 @@ macro_rules! kinds {
                 match self {
                     $($name::$variant(_) => fields_of::<$settings>(),)*
                 }
+            }
+
+            #[cfg(test)]
+            pub(in crate::config) fn all_fields() -> Vec<&'static [&'static str]> {
+                vec![$(fields_of::<$settings>()),*]
             }
 
             /// The settings, as they would be written.
