@@ -18,7 +18,9 @@ pub(super) fn parse(text: &Arc<Text>, problems: &mut Vec<Diagnostic>) -> Table {
         let span = error.span().unwrap_or_default();
         let place = visible(text, &span);
         let word = place.excerpt();
-        let bare = !word.is_empty() && word.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '-' | '.'));
+        let bare = !span.is_empty()
+            && !word.is_empty()
+            && word.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '-' | '.'));
         let help = bare.then(|| format!("text stands in quotes: `\"{word}\"`"));
         let report = Diagnostic::error("config::toml", format!("not TOML: {}", error.message())).at(place, "here");
         problems.push(match help {

@@ -276,7 +276,6 @@ fn several_syntax_errors_and_nothing_that_follows_from_them() {
                :          |
                :          `-- here
                `----
-              help: text stands in quotes: `"n"`
 
             config::toml
 
