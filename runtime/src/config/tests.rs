@@ -7,9 +7,9 @@ mod printing;
 
 use std::sync::Arc;
 
-use expect_test::Expect;
+use expect_test::expect_file;
 
-use crate::config::{Checked, Style, Text, load_texts, render};
+use crate::config::{Checked, Diagnostic, Style, Text, load_texts, render};
 
 /// The environment of these tests.
 fn environment(name: &str) -> Option<String> {
@@ -28,11 +28,15 @@ fn read(files: &[(&str, &str)]) -> Checked {
     load_texts(&texts, &environment)
 }
 
-/// Reads files, and compares what is said about them.
-fn told(files: &[(&str, &str)], expected: Expect) {
-    let problems = match read(files) {
-        Ok((_, warnings)) => warnings,
-        Err(problems) => problems,
-    };
-    expected.assert_eq(&render(&problems, Style::Plain));
+/// Reads files, and compares what is said about them with `tests/told/NAME.txt`.
+fn told(files: &[(&str, &str)], name: &str) {
+    match read(files) {
+        Ok((_, warnings)) => shown(&warnings, name),
+        Err(problems) => shown(&problems, name),
+    }
+}
+
+/// Compares what is shown with `tests/told/NAME.txt`, which `UPDATE_EXPECT=1` writes.
+fn shown(problems: &[Diagnostic], name: &str) {
+    expect_file![format!("tests/told/{name}.txt")].assert_eq(&render(problems, Style::Plain));
 }

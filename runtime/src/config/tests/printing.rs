@@ -1,6 +1,6 @@
 //! What is printed, and read again.
 
-use expect_test::expect;
+use expect_test::expect_file;
 use proptest::prelude::*;
 
 use crate::config::tests::{environment, read};
@@ -31,69 +31,7 @@ http = [{ to = "https://a.example", headers = { Authorization = "Bearer ${TOKEN}
         ("b.conf", "[pipeline:quakes:rest]\ntype=console\nbatch_size=${SIZE}\n"),
     ])
     .expect("it is right");
-    expect![[r#"
-        position_interval = "1s"
-        dead_letters.max_size = "1GiB"
-
-        [source.quakes]
-        type = "file"
-        framing = "lines"
-        max_event_bytes = "1MiB"
-        path = ["data/*.ndjson", "${TOKEN}"]
-        start = "beginning"
-
-        [pipeline.quakes]
-        source = "quakes"
-        match = "first"
-        otherwise = "drop"
-        on_condition_error = "false"
-
-        [pipeline.quakes.sink.store]
-        type = "wasm"
-        when = "event.mag >= 4.5"
-        path = "sinks/influx.wasm"
-        config.measurement = "quake"
-        config.nested.list = [1, "${TOKEN}"]
-        config.password = "${TOKEN}"
-        config.template = "$${x}"
-        allow.dirs = []
-        allow.env = []
-        allow.http = [{ headers = { Authorization = "Bearer ${TOKEN}" }, to = "https://a.example" }, { headers = {}, to = "https://b.example" }]
-        limits.cpu = "2s"
-        limits.memory = "128MiB"
-        batch_size = 1000
-        batch_bytes = "10MB"
-        batch_timeout = "1s"
-        timeout = "1m 30s"
-        concurrency = 1
-        retry.attempts = 3
-        retry.initial = "1s"
-        retry.max = "30s"
-        retry.max_advice = "5m"
-        retry.outage = "dead_letter"
-        retry.unknown = 3
-        buffer.max_bytes = "64MiB"
-        buffer.when_full = "block"
-        gate.probe = "30s"
-
-        [pipeline.quakes.sink.rest]
-        type = "console"
-        format = "pretty"
-        batch_size = "${SIZE}"
-        batch_bytes = "10MB"
-        batch_timeout = "1s"
-        timeout = "30s"
-        concurrency = 1
-        retry.attempts = 3
-        retry.initial = "1s"
-        retry.max = "30s"
-        retry.max_advice = "5m"
-        retry.outage = "dead_letter"
-        retry.unknown = 3
-        buffer.max_bytes = "64MiB"
-        buffer.when_full = "block"
-        gate.probe = "30s"
-    "#]].assert_eq(&print(&plan));
+    expect_file!["told/every_setting_in_effect.toml"].assert_eq(&print(&plan));
     assert!(!format!("{plan:?} {:?} {:?}", plan.pipelines, plan.sources).contains("hunter2"));
 }
 
