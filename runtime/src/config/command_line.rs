@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::config::Checked;
 use crate::config::diagnostic::Diagnostic;
-use crate::config::document::{Document, Node, Table, Value};
+use crate::config::document::{DEPTH, Document, Node, Table, Value};
 use crate::config::finish;
 use crate::config::place::{Place, Text};
 
@@ -121,7 +121,7 @@ fn append(written: &mut String, word: &str) -> std::ops::Range<usize> {
 /// Puts `KEY=VALUE` where its key says.
 fn set(config: &mut Table, given: &Place, problems: &mut Vec<Diagnostic>) {
     let word = given.excerpt();
-    let Some((key, value)) = word.split_once('=').filter(|(key, _)| key.split('.').all(|name| !name.is_empty())) else {
+    let Some((key, value)) = word.split_once('=').filter(|(key, _)| is_path(key)) else {
         let error = Diagnostic::error("config::set", format!("`--set {word}` does not say what to set"))
             .at(given.clone(), "not `KEY=VALUE`")
             .help("write `--set KEY=VALUE`; dots in the key reach nested tables");
@@ -135,6 +135,10 @@ fn set(config: &mut Table, given: &Place, problems: &mut Vec<Diagnostic>) {
             .help("leave one out");
         problems.push(error);
     }
+}
+
+fn is_path(key: &str) -> bool {
+    key.split('.').count() <= DEPTH && key.split('.').all(|name| !name.is_empty())
 }
 
 fn allow(words: &Words, problems: &mut Vec<Diagnostic>) -> Table {

@@ -14,6 +14,9 @@ use crate::config::place::{Place, Text};
 /// Gives the value of an environment variable, if it is set.
 pub type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
 
+/// How many tables a key with dots may reach into: whoever reads them goes down as deep.
+pub(in crate::config) const DEPTH: usize = 32;
+
 /// A value, and where it was written.
 #[derive(Clone)]
 pub(in crate::config) struct Node {

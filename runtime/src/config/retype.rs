@@ -30,7 +30,7 @@ impl<'a> Retype<'a> {
     fn node(&self, node: &Node, schema: &'a Json) -> Json {
         match &node.value {
             Value::Text(text) => Json::from(text.as_str()),
-            Value::Loose(text) => self.text(text, schema),
+            Value::Loose(text) => self.text(text, schema, true),
             Value::Integer(number) => Json::from(*number),
             Value::Float(number) => Json::from(*number),
             Value::Bool(bool) => Json::from(*bool),
@@ -55,8 +55,9 @@ impl<'a> Retype<'a> {
         }
     }
 
-    /// Text as the first type of the schema that it can be read as; where text itself is accepted, text.
-    fn text(&self, text: &str, schema: &'a Json) -> Json {
+    /// Text as the first type of the schema that it can be read as; where text itself is accepted, text. Only a whole
+    /// value can be a list: its items are not lists again.
+    fn text(&self, text: &str, schema: &'a Json, whole: bool) -> Json {
         let schemas = self.resolve(schema);
         let types: Vec<&str> = schemas.iter().flat_map(|schema| types(schema)).collect();
         if !types.contains(&"string") {
@@ -66,7 +67,7 @@ impl<'a> Retype<'a> {
                     "integer" => word.parse::<i64>().ok().map(Json::from),
                     "number" => number(word),
                     "boolean" => boolean(word),
-                    "array" => Some(self.list(word, &schemas)),
+                    "array" if whole => Some(self.list(word, &schemas)),
                     "null" if word.is_empty() => Some(Json::Null),
                     _ => None,
                 };
@@ -80,7 +81,11 @@ impl<'a> Retype<'a> {
 
     fn list(&self, text: &str, schemas: &[&'a Json]) -> Json {
         let inner = schemas.iter().find_map(|schema| schema.get("items")).unwrap_or(&Json::Null);
-        text.split(',').map(str::trim).filter(|word| !word.is_empty()).map(|word| self.text(word, inner)).collect()
+        text.split(',')
+            .map(str::trim)
+            .filter(|word| !word.is_empty())
+            .map(|word| self.text(word, inner, false))
+            .collect()
     }
 
     /// The schema and all that it leads to by `$ref`, `anyOf`, `oneOf` and `allOf`.
@@ -124,5 +129,45 @@ fn boolean(word: &str) -> Option<Json> {
         "true" | "yes" | "on" | "1" => Some(Json::from(true)),
         "false" | "no" | "off" | "0" => Some(Json::from(false)),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::config::place::{Place, Text};
+
+    fn retype(text: &str, schema: Json) -> Json {
+        let node = Node::new(Value::Loose(text.into()), Place::new(&Text::new("a.conf", text.into()), 0..text.len()));
+        Retype { root: &schema }.node(&node, &schema)
+    }
+
+    #[test]
+    fn text_has_the_first_type_that_it_can_be_read_as() {
+        for (text, schema, expected) in [
+            ("5", json!({"type": "integer"}), json!(5)),
+            ("5", json!({"type": "number"}), json!(5)),
+            ("0.5", json!({"type": ["null", "integer", "number"]}), json!(0.5)),
+            ("5", json!({"type": ["integer", "string"]}), json!("5")),
+            ("5", json!({"enum": ["5"], "type": "string"}), json!("5")),
+            ("5", json!({"enum": ["5"]}), json!("5")),
+            ("", json!({"type": ["integer", "null"]}), json!(null)),
+            ("off", json!({"type": "boolean"}), json!(false)),
+            ("1, 2,", json!({"type": "array", "items": {"type": "integer"}}), json!([1, 2])),
+            ("soon", json!({"type": "integer"}), json!("soon")),
+            ("NaN", json!({"type": "number"}), json!("NaN")),
+            ("5", json!(true), json!("5")),
+        ] {
+            assert_eq!(retype(text, schema.clone()), expected, "{text} as {schema}");
+        }
+    }
+
+    #[test]
+    fn a_schema_that_leads_to_itself_comes_to_an_end() {
+        assert_eq!(retype("a", json!({"$ref": "#"})), json!("a"));
+        assert_eq!(retype("a,b", json!({"type": "array", "items": {"$ref": "#"}})), json!(["a", "b"]));
+        assert_eq!(retype("1", json!({"anyOf": [{"$ref": "#"}, {"type": "integer"}]})), json!(1));
     }
 }

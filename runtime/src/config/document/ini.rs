@@ -8,7 +8,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use crate::config::diagnostic::Diagnostic;
-use crate::config::document::{Node, Table, Value};
+use crate::config::document::{DEPTH, Node, Table, Value};
 use crate::config::place::{Place, Text};
 use crate::config::suggest;
 
@@ -122,6 +122,10 @@ impl Reader<'_> {
             let help = "write `key = value`; dots in a key reach nested tables, as in `retry.attempts = 5`";
             self.report("a key without a name".into(), key, "the name is missing", help);
             return;
+        }
+        if path.len() > DEPTH {
+            let help = format!("a key reaches {DEPTH} tables deep at most");
+            return self.report("a key with too many dots".into(), key, "too deep", help);
         }
         let Some(((name, at), parents)) = path.split_last() else { return };
         let mut table = &mut self.root;

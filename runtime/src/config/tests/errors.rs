@@ -1,6 +1,6 @@
 //! What is said about what can't be read, as it is shown.
 
-use crate::config::tests::told;
+use crate::config::tests::{read, told};
 
 #[test]
 fn all_errors_of_a_file_at_once() {
@@ -115,4 +115,11 @@ retry = { attempts = "${TOKEN}" }
         )],
         "secrets_are_not_told",
     );
+}
+
+#[test]
+fn keys_of_an_ini_file_that_reach_too_deep() {
+    let line = format!("[pipeline:p:s]\nconfig{}=1\n", ".a".repeat(100_000));
+    let problems = read(&[("a.conf", &line)]).expect_err("it is wrong");
+    assert_eq!(problems[0].message(), "a key with too many dots");
 }
