@@ -1,6 +1,7 @@
 //! Whole configurations, right and wrong.
 
 mod checks;
+mod docs;
 mod errors;
 mod meaning;
 mod printing;
