@@ -23,7 +23,7 @@ pub enum Input {
     /// Partitions were assigned, each beginning at a position. Comes before their first block.
     Assigned(Vec<(Partition, u64)>),
     /// Events were read.
-    Block(Block),
+    Block(Box<Block>),
     /// Partitions were taken away: their events that are still queued will be read by someone else.
     Revoked(Vec<Partition>),
     /// Nothing will come any more. Acknowledgements still do.
