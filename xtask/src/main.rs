@@ -7,6 +7,8 @@ mod demo;
 mod guests;
 mod report;
 mod test;
+#[cfg(test)]
+mod tidy;
 mod tools;
 
 use std::ffi::OsString;
