@@ -9,9 +9,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
-use crate::command::{cargo, run as run_command, target_folder};
+use crate::command::{self, cargo, metadata, target_folder};
+use crate::guests;
 use crate::report::Report;
-use crate::{command, guests};
 
 /// The benchmarks, each a bench target of the runtime.
 pub(crate) const NAMES: [&str; 4] = ["boundary", "path", "file", "startup"];
@@ -38,7 +38,7 @@ pub(crate) fn name(name: &str) -> Result<&'static str> {
 /// Runs the benchmarks one after the other. Figures of those that succeeded are kept even if another one fails.
 pub(crate) fn run(options: &Options) -> Result<()> {
     let guests = guests::build()?;
-    let figures = target_folder(&command::metadata()?)?.join("figures.jsonl");
+    let figures = target_folder(&metadata()?)?.join("figures.jsonl");
     fs::write(&figures, "").with_context(|| format!("cannot write {}", figures.display()))?;
 
     let mut report = Report::new();
@@ -47,7 +47,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         report.step(name, "", || {
             let mut bench = cargo(&["bench", "--package", "sump", "--bench", name]);
             bench.env(guests::FOLDER_VARIABLE, &guests.folder).env(FIGURES_VARIABLE, &figures);
-            run_command(&mut bench)
+            command::run(&mut bench)
         });
     }
     if let Some(file) = &options.json {

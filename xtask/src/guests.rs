@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use serde_json::Value;
 
 use crate::command::{cargo, metadata, run, target_folder};
+use crate::report::note;
 use crate::tools::{self, GUEST_TARGET};
 
 /// The folders whose crates are guests.
@@ -16,7 +17,7 @@ const FOLDERS: [&str; 2] = ["example-sinks", "tests/guests"];
 const PROFILE: &str = "guest";
 
 /// The environment variable that names the folder of the components to tests and benches. In it each guest is
-/// `NAME.wasm`, with the package's name in the spelling of a Rust crate.
+/// `NAME.wasm`, where NAME is that of its library: `csv_by_day` for the package `csv-by-day`.
 pub(crate) const FOLDER_VARIABLE: &str = "SUMP_GUESTS";
 
 /// The guests, compiled.
@@ -31,20 +32,23 @@ pub(crate) struct Guests {
 pub(crate) fn build() -> Result<Guests> {
     let workspace = metadata()?;
     let folder = folder(&workspace)?;
-    let guests = packages(&workspace);
-    if !guests.is_empty() {
+    let libraries = libraries(&workspace);
+    if !libraries.is_empty() {
         tools::guest_target()?;
         let mut build = cargo(&["build", "--target", GUEST_TARGET, "--profile", PROFILE]);
-        for guest in &guests {
-            build.args(["--package", guest]);
+        for package in libraries.keys() {
+            build.args(["--package", package]);
         }
         run(&mut build)?;
     }
-    let components = guests.into_iter().map(|package| {
-        let path = folder.join(package.replace('-', "_")).with_extension("wasm");
-        (package, path)
-    });
-    Ok(Guests { components: components.collect(), folder })
+    let path = |(package, library): (String, String)| (package, folder.join(library).with_extension("wasm"));
+    let components = libraries.into_iter().map(path).collect();
+    let guests = Guests { folder, components };
+    for (package, path) in &guests.components {
+        ensure!(path.is_file(), "`{package}` was built, but there is no {}", path.display());
+        note(format!("{package}: {}", path.display()));
+    }
+    Ok(guests)
 }
 
 /// Where the components are once they are built.
@@ -52,17 +56,22 @@ pub(crate) fn folder(workspace: &Value) -> Result<PathBuf> {
     Ok(target_folder(workspace)?.join(GUEST_TARGET).join(PROFILE))
 }
 
-/// The names of the packages in the guests' folders that make a component.
-fn packages(workspace: &Value) -> Vec<String> {
+/// The packages in the guests' folders that make a component, each with the name of its library.
+fn libraries(workspace: &Value) -> BTreeMap<String, String> {
     let root = workspace["workspace_root"].as_str().unwrap_or_default();
-    let is_guest = |package: &&Value| {
+    let in_folder = |package: &&Value| {
         let manifest = package["manifest_path"].as_str().map(Path::new);
         let folder = manifest.and_then(|path| path.strip_prefix(root).ok()).and_then(|path| path.ancestors().nth(2));
-        let kinds = package["targets"].as_array().into_iter().flatten().filter_map(|target| target["kind"].as_array());
-        FOLDERS.iter().any(|&guests| folder == Some(Path::new(guests))) && kinds.flatten().any(|kind| kind == "cdylib")
+        FOLDERS.iter().any(|&guests| folder == Some(Path::new(guests)))
+    };
+    let library = |package: &Value| {
+        let is_library =
+            |target: &&Value| target["kind"].as_array().is_some_and(|kinds| kinds.contains(&"cdylib".into()));
+        let library = package["targets"].as_array()?.iter().find(is_library)?;
+        Some((package["name"].as_str()?.to_owned(), library["name"].as_str()?.to_owned()))
     };
     let packages = workspace["packages"].as_array().into_iter().flatten();
-    packages.filter(is_guest).filter_map(|package| package["name"].as_str().map(str::to_owned)).collect()
+    packages.filter(in_folder).filter_map(library).collect()
 }
 
 #[cfg(test)]
@@ -75,7 +84,7 @@ mod tests {
             serde_json::json!({
                 "name": folder.replace('/', "-"),
                 "manifest_path": format!("/sump/{folder}/Cargo.toml"),
-                "targets": [{ "kind": [kind] }],
+                "targets": [{ "name": "tests", "kind": ["test"] }, { "name": "library", "kind": ["rlib", kind] }],
             })
         };
         let workspace = serde_json::json!({ "workspace_root": "/sump", "packages": [
@@ -85,6 +94,8 @@ mod tests {
             package("tests/guests/trap", "cdylib"),
             package("tests/guests/shared", "lib"),
         ] });
-        assert_eq!(packages(&workspace), ["example-sinks-csv", "tests-guests-trap"]);
+        let found: Vec<(String, String)> = libraries(&workspace).into_iter().collect();
+        let expected = ["example-sinks-csv", "tests-guests-trap"].map(|name| (name.to_owned(), "library".to_owned()));
+        assert_eq!(found, expected);
     }
 }

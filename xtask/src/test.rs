@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use anyhow::{Result, bail};
 
 use crate::command::{self, cargo, command, metadata};
-use crate::report::{Report, note};
+use crate::report::Report;
 use crate::{guests, tools};
 
 /// What was asked for.
@@ -98,11 +98,7 @@ fn clippy(_: &Options) -> Result<()> {
 }
 
 fn build_guests(_: &Options) -> Result<()> {
-    let guests = guests::build()?;
-    for (package, path) in &guests.components {
-        note(format!("{package}: {}", path.display()));
-    }
-    Ok(())
+    guests::build().map(drop)
 }
 
 fn build(options: &Options) -> Result<()> {
@@ -122,11 +118,12 @@ fn docs(_: &Options) -> Result<()> {
 
 fn deny(options: &Options) -> Result<()> {
     let program = tools::cargo_deny()?;
-    let mut deny = command(program, &["--locked", "check", "--hide-inclusion-graph", "bans", "licenses", "sources"]);
+    let check = ["--locked", "check", "--hide-inclusion-graph"];
+    command::run(command(&program, &check).args(["bans", "licenses", "sources"]))?;
     if options.advisories {
-        deny.arg("advisories");
+        command::run(command(&program, &check).arg("advisories"))?;
     }
-    command::run(&mut deny)
+    Ok(())
 }
 
 /// The arguments for Cargo itself. What follows a second `--` is for the test programs.
