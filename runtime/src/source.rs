@@ -1,5 +1,11 @@
 //! Where events come from: the trait that every source is, and one file for each.
 
+pub mod file;
+pub mod framing;
+pub mod generate;
+mod reader;
+pub mod stdin;
+
 use std::collections::BTreeMap;
 
 use async_trait::async_trait;

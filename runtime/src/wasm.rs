@@ -1,1 +1,5 @@
 //! wasm
+
+mod settings;
+
+pub use settings::Settings;

@@ -1,0 +1,5 @@
+//! Appends events to files, one line each.
+
+mod settings;
+
+pub use settings::{Fsync, Path, Settings};
