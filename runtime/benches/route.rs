@@ -1,0 +1,3 @@
+//! What routing costs an event: conditions over the quake data.
+
+fn main() {}
