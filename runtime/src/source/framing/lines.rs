@@ -195,7 +195,7 @@ impl Lines {
         Ok(Block {
             batch: Columns::none().batch(Vec::new(), &self.partition, now)?,
             ends: Vec::new(),
-            rejects: Some(rejects),
+            rejects: Some(Box::new(rejects)),
         })
     }
 }
