@@ -138,10 +138,10 @@ impl Delivery {
             1 => self.run_inline().await,
             _ => self.run_lanes().await,
         };
-        self.queue.close();
         if ended.is_ok() {
             ended = self.leave_rest().await;
         }
+        self.queue.close();
         self.lanes.instances.close(self.lanes.settings.timeout).await;
         ended
     }
@@ -181,9 +181,9 @@ impl Delivery {
         Ok(())
     }
 
-    /// What no lane took when time was up. Nothing, where the queue was drained.
+    /// What no lane took when time was up; whoever fills the queue closes it then. Nothing, where the queue was drained.
     async fn leave_rest(&mut self) -> Result<(), Stopped> {
-        while let Some((since, envelope)) = self.queue.try_pop() {
+        while let Some((since, envelope)) = self.queue.pop().await {
             self.batcher.push(since, envelope);
         }
         loop {

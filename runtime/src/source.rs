@@ -65,6 +65,11 @@ pub trait Source: Send {
     /// calls of [`next`](Self::next), and after the end.
     async fn acknowledge(&mut self, positions: &BTreeMap<Partition, u64>) -> Result<(), SourceError>;
 
+    /// Whether somebody waits for acknowledgements, so that they have to come as soon as events are final.
+    fn acknowledges_promptly(&self) -> bool {
+        false
+    }
+
     /// What the source needs to know its partitions again after a restart. Saved together with the positions.
     fn memo(&self) -> serde_json::Value {
         serde_json::Value::Null

@@ -69,6 +69,11 @@ impl Queue {
         self.shared.arrived.notify_one();
     }
 
+    /// Whether nothing more comes.
+    pub fn is_closed(&self) -> bool {
+        self.waiting().closed
+    }
+
     /// Bytes on their way to the sink.
     pub fn bytes(&self) -> u64 {
         self.shared.budget.used()
