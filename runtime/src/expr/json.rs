@@ -156,7 +156,7 @@ impl<'a> Cursor<'a> {
         self.at += 1;
         loop {
             let rest = self.bytes.get(self.at..).ok_or(Unreadable)?;
-            let stop = memchr::memchr2(b'"', b'\\', rest).ok_or(Unreadable)?;
+            let stop = find_stop(rest).ok_or(Unreadable)?;
             self.at += stop + 1;
             if rest[stop] == b'"' {
                 return Ok(());
@@ -193,11 +193,25 @@ impl<'a> Cursor<'a> {
     }
 }
 
+/// The first quote or backslash. Most strings are too short to be worth a call of `memchr`.
+fn find_stop(bytes: &[u8]) -> Option<usize> {
+    const SHORT: usize = 16;
+    for (at, byte) in bytes.iter().take(SHORT).enumerate() {
+        if matches!(byte, b'"' | b'\\') {
+            return Some(at);
+        }
+    }
+    let rest = bytes.get(SHORT..)?;
+    memchr::memchr2(b'"', b'\\', rest).map(|at| at + SHORT)
+}
+
 /// Whether a quoted name stands for `name`.
 fn is_name(quoted: &[u8], name: &str) -> bool {
     let inner = &quoted[1..quoted.len() - 1];
-    inner == name.as_bytes() && !name.contains('\\')
-        || inner.contains(&b'\\') && text(quoted).is_ok_and(|decoded| decoded == name)
+    if inner.contains(&b'\\') {
+        return text(quoted).is_ok_and(|decoded| decoded == name);
+    }
+    inner == name.as_bytes()
 }
 
 /// What an object or array holds, item by item; ends at the first error.
