@@ -34,7 +34,7 @@ impl Ways {
     }
 
     fn compiled(&self, event: &str) -> Option<bool> {
-        self.plan.holds(&Row::first(&batch(event), &self.reads))
+        self.plan.holds(&mut Row::first(&batch(event), &self.reads))
     }
 
     fn interpreted(&self, event: &str) -> Option<bool> {

@@ -66,7 +66,7 @@ impl Condition {
         let (mut holds, mut failed) = (Rows::default(), Rows::default());
         for index in 0..batch.len() {
             row.move_to(index);
-            match plan.holds(&row) {
+            match plan.holds(&mut row) {
                 Some(true) => holds.push(index),
                 Some(false) => {}
                 None => failed.push(index),

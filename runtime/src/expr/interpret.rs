@@ -42,8 +42,8 @@ pub(super) fn read_of_name(name: &str) -> Option<usize> {
 
 impl VariableResolver for Row<'_> {
     fn resolve<'b>(&'b self, variable: &str) -> Option<CowVal<'b, 'b>> {
-        let value = self.read(read_of_name(variable)?).ok()?;
-        Some(CowVal::Owned(boxed(value.clone(), 0)))
+        let value = self.read_shared(read_of_name(variable)?).ok()?;
+        Some(CowVal::Owned(boxed(value, 0)))
     }
 }
 

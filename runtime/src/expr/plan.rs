@@ -65,7 +65,7 @@ pub(super) enum Test {
 
 impl Plan {
     /// Whether it holds; `None` where it fails. As in CEL, an error beside a false `&&` or a true `||` does not matter.
-    pub(super) fn holds(&self, row: &Row) -> Option<bool> {
+    pub(super) fn holds(&self, row: &mut Row) -> Option<bool> {
         match self {
             Plan::Constant(holds) => Some(*holds),
             Plan::Truth(read) => match row.read(*read).ok()? {
@@ -102,7 +102,7 @@ impl Plan {
 }
 
 /// `&&` and `||`: the value that decides does so whatever stands beside it.
-fn junction(sides: &[Plan; 2], row: &Row, decides: bool) -> Option<bool> {
+fn junction(sides: &[Plan; 2], row: &mut Row, decides: bool) -> Option<bool> {
     let left = sides[0].holds(row);
     if left == Some(decides) {
         return left;
@@ -114,7 +114,7 @@ fn junction(sides: &[Plan; 2], row: &Row, decides: bool) -> Option<bool> {
 }
 
 impl Operand {
-    fn with<T>(self, row: &Row, ask: impl FnOnce(&Value) -> T) -> Option<T> {
+    fn with<T>(self, row: &mut Row, ask: impl FnOnce(&Value) -> T) -> Option<T> {
         match self {
             Operand::Read(read) => row.read(read).ok().map(ask),
             Operand::Size(read) => row.read(read).ok()?.size().map(|size| ask(&Value::Int(size))),
