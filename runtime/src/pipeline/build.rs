@@ -19,7 +19,7 @@ use crate::envelope::{Ledger, PathName};
 use crate::metrics::{PipelineMetrics, SinkMetrics, SourceMetrics};
 use crate::sink::Connect;
 use crate::sink::console::Console;
-use crate::sink::file::Files as FileSink;
+use crate::sink::file::FileSink;
 use crate::sink::null::Null;
 use crate::source::Open;
 use crate::source::file::Files;
@@ -110,7 +110,7 @@ async fn connects(plan: &Plan, host: &Host<'_>) -> Result<Connects, Vec<Diagnost
             let connect: Arc<dyn Connect> = match &sink.kind {
                 SinkKind::Console(settings) => Arc::new(Console::new(settings, host.colour)),
                 SinkKind::Null(_) => Arc::new(Null::new()),
-                SinkKind::File(settings) => Arc::new(FileSink::new(settings.clone())),
+                SinkKind::File(settings) => Arc::new(FileSink::new(settings)),
                 SinkKind::Wasm(settings) => match component(plan, pipeline, sink, settings, &components, host) {
                     Ok(connect) => connect,
                     Err(errors) => {
@@ -247,10 +247,11 @@ impl Builder<'_> {
     ) -> Fan {
         let metrics = Arc::new(PipelineMetrics::default());
         self.overview.pipelines.push((pipeline.name.as_str().into(), metrics.clone()));
-        let mut sinks = Vec::new();
+        let (mut sinks, mut conditions) = (Vec::new(), Vec::new());
         for sink in &pipeline.sinks {
             let path = PathName { pipeline: pipeline.name.as_str().into(), sink: sink.name.as_str().into() };
             let Some(connect) = self.connects.remove(&path) else { continue };
+            conditions.push(sink.when.clone());
             let metrics = Arc::new(SinkMetrics::default());
             let delivery = Delivery::new(Parts {
                 path: path.clone(),
@@ -266,7 +267,6 @@ impl Builder<'_> {
             self.overview.sinks.push(SinkView { path, metrics, queue, gate });
             deliveries.spawn(delivery.run());
         }
-        let conditions = pipeline.sinks.iter().map(|sink| sink.when.clone()).collect();
         Fan {
             router: Router::new(pipeline.routing.clone(), conditions, metrics),
             sinks,
