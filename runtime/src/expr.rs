@@ -2,7 +2,10 @@
 //!
 //! A condition is CEL over the variables of an event; `docs/conditions.md` says what they are and how values compare.
 
+#[cfg(test)]
+mod agreement;
 mod bind;
+mod compile;
 mod condition;
 mod interpret;
 mod json;

@@ -221,11 +221,15 @@ impl Binder<'_> {
             }
         };
         self.error(id, message);
+        // The parser's place of a call is its parenthesis.
+        if let Some(offset) = self.errors.last_mut().and_then(|error| error.offset.as_mut()) {
+            let before = self.places.source.get(..*offset).unwrap_or_default().trim_end();
+            *offset = before.strip_suffix(name).map_or(*offset, str::len);
+        }
     }
 
     fn error(&mut self, id: u64, message: String) {
-        let offset = self.places.offset_for(id).map(|(start, _)| start as usize);
-        self.errors.push(SyntaxError { message, offset });
+        self.errors.push(SyntaxError { message, offset: offset_of(id, self.places) });
     }
 }
 
@@ -293,4 +297,9 @@ fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&
 
 fn list(names: &[&str]) -> String {
     names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+}
+
+/// Where an expression stands, in bytes.
+pub(super) fn offset_of(id: u64, places: &SourceInfo) -> Option<usize> {
+    places.offset_for(id).map(|(start, _)| start as usize)
 }

@@ -9,6 +9,7 @@ use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::bind::bind;
+use super::compile::compile;
 use super::plan::Plan;
 use super::row::{Read, Row};
 use super::syntax::{self, SyntaxError};
@@ -44,7 +45,7 @@ impl Condition {
     pub fn parse(text: &str) -> Result<Condition, SyntaxError> {
         let (expression, places) = syntax::parse(text)?;
         let (expression, reads) = bind(expression, &places)?;
-        let plan = Plan::new(expression, &places)?;
+        let plan = compile(expression, &places)?;
         Ok(Condition { text: text.into(), bound: Arc::new(Bound { plan, reads }) })
     }
 
@@ -65,7 +66,7 @@ impl Condition {
         let (mut holds, mut failed) = (Rows::default(), Rows::default());
         for index in 0..batch.len() {
             row.move_to(index);
-            match plan.holds(&row) {
+            match plan.holds(&mut row) {
                 Some(true) => holds.push(index),
                 Some(false) => {}
                 None => failed.push(index),

@@ -5,7 +5,7 @@ use std::collections::hash_map::Entry;
 use std::sync::{Arc, LazyLock};
 
 use cel::common::types::{
-    CelBool, CelDouble, CelInt, CelList, CelMap, CelMapKey, CelNull, CelString, CelTimestamp, CelUInt,
+    CelBool, CelDouble, CelInt, CelList, CelMap, CelMapKey, CelNull, CelString, CelTimestamp, CelUInt, DYN_TYPE, Type,
 };
 use cel::common::value::{CowVal, Val};
 use cel::context::VariableResolver;
@@ -42,15 +42,15 @@ pub(super) fn read_of_name(name: &str) -> Option<usize> {
 
 impl VariableResolver for Row<'_> {
     fn resolve<'b>(&'b self, variable: &str) -> Option<CowVal<'b, 'b>> {
-        let value = self.read(read_of_name(variable)?).ok()?;
-        boxed(value.clone(), 0).map(CowVal::Owned).ok()
+        let value = self.read_shared(read_of_name(variable)?).ok()?;
+        Some(CowVal::Owned(boxed(value, 0)))
     }
 }
 
 /// The interpreter's form of a value. Lists and maps are read whole; of repeated names, the first. Only texts with
 /// escapes are copied.
-fn boxed<'b>(value: Value<'b>, depth: usize) -> Result<Box<dyn Val + 'b>, Unreadable> {
-    Ok(match value {
+fn boxed<'b>(value: Value<'b>, depth: usize) -> Box<dyn Val + 'b> {
+    match value {
         Value::Null => Box::new(CelNull),
         Value::Bool(bool) => Box::new(CelBool::from(bool)),
         Value::Int(int) => Box::new(CelInt::from(int)),
@@ -58,40 +58,65 @@ fn boxed<'b>(value: Value<'b>, depth: usize) -> Result<Box<dyn Val + 'b>, Unread
         Value::Double(double) => Box::new(CelDouble::from(double)),
         Value::Text(text) => Box::new(CelString::from(text)),
         Value::Time(time) => Box::new(CelTimestamp::from(time.fixed_offset())),
-        Value::List(json) => list(json, depth)?,
-        Value::Map(json) => map(json, depth)?,
-        Value::Headers(headers, event) => {
-            let mut map: HashMap<CelMapKey, Box<dyn Val + 'b>> = HashMap::new();
-            for (name, value) in headers.of(event) {
-                let name = std::str::from_utf8(name).map_err(|_| Unreadable)?;
-                if let Entry::Vacant(entry) = map.entry(CelMapKey::from(name)) {
-                    entry.insert(boxed(text_or_null(value)?, depth)?);
-                }
-            }
-            Box::new(CelMap::from(map))
+        Value::List(_) | Value::Map(_) if depth >= MAX_DEPTH => Box::new(Broken),
+        Value::List(json) => {
+            let items: Result<Vec<_>, Unreadable> =
+                json::elements(json).map(|item| Ok(part(Value::from_json(item?), depth))).collect();
+            items.map_or_else(|_| broken(), |items| Box::new(CelList::from(items)))
         }
-    })
+        Value::Map(json) => map(
+            json::members(json).map(|member| {
+                let (name, value) = member?;
+                Ok((CelString::from(name), Value::from_json(value)))
+            }),
+            depth,
+        ),
+        Value::Headers(headers, event) => map(
+            headers.of(event).map(|(name, value)| {
+                let name = std::str::from_utf8(name).map_err(|_| Unreadable)?;
+                Ok((CelString::from(name), text_or_null(value)))
+            }),
+            depth,
+        ),
+    }
 }
 
-fn list(json: &[u8], depth: usize) -> Result<Box<dyn Val + '_>, Unreadable> {
-    let depth = deeper(depth)?;
-    let items: Vec<Box<dyn Val + '_>> =
-        json::elements(json).map(|item| boxed(Value::from_json(item?)?, depth)).collect::<Result<_, _>>()?;
-    Ok(Box::new(CelList::from(items)))
-}
+type Member<'b> = (CelString<'b>, Result<Value<'b>, Unreadable>);
 
-fn map(json: &[u8], depth: usize) -> Result<Box<dyn Val + '_>, Unreadable> {
-    let depth = deeper(depth)?;
-    let mut map: HashMap<CelMapKey, Box<dyn Val + '_>> = HashMap::new();
-    for member in json::members(json) {
-        let (name, value) = member?;
-        if let Entry::Vacant(entry) = map.entry(CelMapKey::String(CelString::from(name))) {
-            entry.insert(boxed(Value::from_json(value)?, depth)?);
+fn map<'b>(members: impl Iterator<Item = Result<Member<'b>, Unreadable>>, depth: usize) -> Box<dyn Val + 'b> {
+    let mut map: HashMap<CelMapKey, Box<dyn Val + 'b>> = HashMap::new();
+    for member in members {
+        let Ok((name, value)) = member else { return broken() };
+        if let Entry::Vacant(entry) = map.entry(CelMapKey::String(name)) {
+            entry.insert(part(value, depth));
         }
     }
-    Ok(Box::new(CelMap::from(map)))
+    Box::new(CelMap::from(map))
 }
 
-fn deeper(depth: usize) -> Result<usize, Unreadable> {
-    if depth < MAX_DEPTH { Ok(depth + 1) } else { Err(Unreadable) }
+fn part<'b>(value: Result<Value<'b>, Unreadable>, depth: usize) -> Box<dyn Val + 'b> {
+    value.map_or_else(|_| broken(), |value| boxed(value, depth + 1))
+}
+
+fn broken<'b>() -> Box<dyn Val + 'b> {
+    Box::new(Broken)
+}
+
+/// A part of an event that is there but can't be read, as malformed JSON can't. It equals nothing, and any use of it
+/// fails; what stands beside it does not.
+#[derive(Debug)]
+struct Broken;
+
+impl Val for Broken {
+    fn get_type(&self) -> &Type {
+        &DYN_TYPE
+    }
+
+    fn cel_type() -> &'static Type {
+        &DYN_TYPE
+    }
+
+    fn clone_as_boxed<'v>(&self) -> Box<dyn Val + 'v> {
+        broken()
+    }
 }

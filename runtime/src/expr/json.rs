@@ -156,7 +156,7 @@ impl<'a> Cursor<'a> {
         self.at += 1;
         loop {
             let rest = self.bytes.get(self.at..).ok_or(Unreadable)?;
-            let stop = memchr::memchr2(b'"', b'\\', rest).ok_or(Unreadable)?;
+            let stop = find_stop(rest).ok_or(Unreadable)?;
             self.at += stop + 1;
             if rest[stop] == b'"' {
                 return Ok(());
@@ -193,11 +193,37 @@ impl<'a> Cursor<'a> {
     }
 }
 
+/// The first quote or backslash, eight bytes at a time: most strings are too short to be worth a call of `memchr`.
+fn find_stop(bytes: &[u8]) -> Option<usize> {
+    const SHORT: usize = 32;
+    let (words, _) = bytes[..bytes.len().min(SHORT)].as_chunks::<8>();
+    for (index, word) in words.iter().enumerate() {
+        let word = u64::from_le_bytes(*word);
+        let stops = zero_bytes(word ^ every_byte(b'"')) | zero_bytes(word ^ every_byte(b'\\'));
+        if stops != 0 {
+            return Some(index * 8 + stops.trailing_zeros() as usize / 8);
+        }
+    }
+    let searched = words.len() * 8;
+    memchr::memchr2(b'"', b'\\', &bytes[searched..]).map(|at| at + searched)
+}
+
+const fn every_byte(byte: u8) -> u64 {
+    u64::from_ne_bytes([byte; 8])
+}
+
+/// The high bit of each byte that is zero, up to the first; those above it may be wrong.
+const fn zero_bytes(word: u64) -> u64 {
+    word.wrapping_sub(every_byte(0x01)) & !word & every_byte(0x80)
+}
+
 /// Whether a quoted name stands for `name`.
 fn is_name(quoted: &[u8], name: &str) -> bool {
     let inner = &quoted[1..quoted.len() - 1];
-    inner == name.as_bytes() && !name.contains('\\')
-        || inner.contains(&b'\\') && text(quoted).is_ok_and(|decoded| decoded == name)
+    if inner.contains(&b'\\') {
+        return text(quoted).is_ok_and(|decoded| decoded == name);
+    }
+    inner == name.as_bytes()
 }
 
 /// What an object or array holds, item by item; ends at the first error.
@@ -241,5 +267,40 @@ impl<'a> Items<'a> {
         self.started = true;
         self.cursor.expect(self.open)?;
         Ok(self.cursor.peek()? != close)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn the_first_stop_is_found(bytes in prop::collection::vec(prop::sample::select(b"ab\"\\!]#[\x00\xff\x80\xa2".to_vec()), 0..64)) {
+            prop_assert_eq!(find_stop(&bytes), bytes.iter().position(|byte| matches!(byte, b'"' | b'\\')));
+            let clean: Vec<u8> = bytes.iter().map(|byte| if matches!(byte, b'"' | b'\\') { b'x' } else { *byte }).collect();
+            prop_assert_eq!(find_stop(&clean), None);
+            prop_assert_eq!(find_stop(&[&clean[..], b"\""].concat()), Some(clean.len()));
+        }
+    }
+
+    #[test]
+    fn a_value_is_given_as_it_is_written() {
+        let json = br#"{ "a" : { "b" : [ 1 , "x\"y" , {} ] } , "c" : -1.5e3 }"#;
+        let path = |steps: &[&str]| -> Vec<Step> {
+            let step = |step: &&str| step.parse().map_or_else(|_| Step::Name((*step).into()), Step::Index);
+            steps.iter().map(step).collect()
+        };
+        let found =
+            |steps: &[&str]| find(json, &path(steps)).map(|value| value.map(|json| std::str::from_utf8(json).unwrap()));
+        assert_eq!(found(&["c"]), Ok(Some("-1.5e3")));
+        assert_eq!(found(&["a", "b"]), Ok(Some(r#"[ 1 , "x\"y" , {} ]"#)));
+        assert_eq!(found(&["a", "b", "1"]), Ok(Some(r#""x\"y""#)));
+        assert_eq!(found(&["a", "b", "2", "z"]), Ok(None));
+        assert_eq!(found(&["d"]), Ok(None));
+        assert_eq!(found(&["d", "e"]), Err(Unreadable));
+        assert_eq!(found(&["a", "b", "3"]), Err(Unreadable));
+        assert_eq!(found(&["c", "d"]), Err(Unreadable));
     }
 }

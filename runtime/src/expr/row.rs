@@ -1,7 +1,6 @@
 //! What a condition reads of one event: each variable or field once, and only when it is asked for.
 
 use std::borrow::Cow;
-use std::sync::OnceLock;
 
 use arrow_array::Array;
 use chrono::{DateTime, Datelike, Utc};
@@ -28,33 +27,42 @@ pub(super) enum Read {
 }
 
 /// One event of a batch. It moves from event to event, so that its memory is taken once for a batch.
-///
-/// It is `Sync` because the interpreter asks that of a source of variables.
 pub(super) struct Row<'a> {
     batch: &'a Batch,
     index: usize,
     reads: &'a [Read],
-    values: Box<[OnceLock<Result<Value<'a>, Unreadable>>]>,
+    values: Box<[Option<Result<Value<'a>, Unreadable>>]>,
 }
 
 impl<'a> Row<'a> {
     /// The first event of `batch`, of which any of `reads` can be asked for.
     pub(super) fn first(batch: &'a Batch, reads: &'a [Read]) -> Row<'a> {
-        Row { batch, index: 0, reads, values: reads.iter().map(|_| OnceLock::new()).collect() }
+        Row { batch, index: 0, reads, values: reads.iter().map(|_| None).collect() }
     }
 
     /// Goes on to another event.
     pub(super) fn move_to(&mut self, index: usize) {
         self.index = index;
-        for value in &mut self.values {
-            value.take();
+        self.values.fill_with(|| None);
+    }
+
+    /// What the read with this number gives. It is kept until the row moves on.
+    pub(super) fn read(&mut self, read: usize) -> Result<&Value<'a>, Unreadable> {
+        if self.values[read].is_none() {
+            self.values[read] = Some(self.fetch(&self.reads[read]));
+        }
+        match &self.values[read] {
+            Some(Ok(value)) => Ok(value),
+            _ => Err(Unreadable),
         }
     }
 
-    /// What the read with this number gives.
-    pub(super) fn read(&self, read: usize) -> Result<&Value<'a>, Unreadable> {
-        let value = self.values.get(read).ok_or(Unreadable)?;
-        value.get_or_init(|| self.fetch(&self.reads[read])).as_ref().map_err(|unreadable| *unreadable)
+    /// The same for the interpreter, which shares the row and so can keep nothing.
+    pub(super) fn read_shared(&self, read: usize) -> Result<Value<'a>, Unreadable> {
+        match self.values.get(read).ok_or(Unreadable)? {
+            Some(value) => value.clone(),
+            None => self.fetch(&self.reads[read]),
+        }
     }
 
     fn fetch(&self, read: &Read) -> Result<Value<'a>, Unreadable> {

@@ -152,7 +152,11 @@ impl Part {
                 out.push_str(text(value).ok_or_else(|| Missing::Header(name.clone()))?);
             }
             Part::Event(steps) => {
-                let missing = || Missing::Field(steps.iter().map(|step| format!("/{step}")).collect());
+                let missing = || {
+                    Missing::Field(
+                        steps.iter().map(|step| format!("/{}", step.replace('~', "~0").replace('/', "~1"))).collect(),
+                    )
+                };
                 field(payload(batch, row), steps, out).map_err(|Unreadable| missing())?;
             }
             Part::Time(items) => {
@@ -282,6 +286,7 @@ mod tests {
             ("{event:/in}", field("/in")),
             ("{event:/in/1/2}", field("/in/1/2")),
             ("{event:/net/x}", field("/net/x")),
+            ("{event:/a~1b~0c}", field("/a~1b~0c")),
         ];
         for (template, missing) in cases {
             assert_eq!(rendered(template), Err(missing), "{template}");

@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 use std::cmp::Ordering;
+use std::collections::HashSet;
+use std::hash::Hash;
 
 use chrono::{DateTime, Utc};
 
@@ -38,7 +40,21 @@ impl<'a> Value<'a> {
         }
     }
 
-    #[expect(dead_code, reason = "for the shapes that are compiled next")]
+    /// How many characters a text has, or how many items a list, or how many names a map. `None` for anything else, and
+    /// where the items can't be read.
+    pub(super) fn size(&self) -> Option<i64> {
+        let size = match self {
+            Value::Text(text) => text.chars().count(),
+            Value::List(json) => json::elements(json).try_fold(0, |count, item| item.map(|_| count + 1)).ok()?,
+            Value::Map(json) => distinct(json::members(json).map(|member| member.map(|(name, _)| name)))?,
+            Value::Headers(headers, event) => {
+                distinct(headers.of(*event).map(|(name, _)| std::str::from_utf8(name).map_err(|_| Unreadable)))?
+            }
+            _ => return None,
+        };
+        i64::try_from(size).ok()
+    }
+
     /// Whether both are the same: numbers by what they count, whatever their type; values of other types are never
     /// equal. Lists and maps are for the interpreter.
     pub(super) fn equals(&self, other: &Value) -> bool {
@@ -65,6 +81,10 @@ impl<'a> Value<'a> {
             _ => None,
         }
     }
+}
+
+fn distinct<T: Eq + Hash>(names: impl Iterator<Item = Result<T, Unreadable>>) -> Option<usize> {
+    names.collect::<Result<HashSet<T>, _>>().ok().map(|names| names.len())
 }
 
 /// Whole numbers are ints, beyond those uints; numbers with a point or an exponent, or larger still, are doubles.

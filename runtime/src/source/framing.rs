@@ -4,6 +4,7 @@
 //! itself becomes the payload column.
 
 mod lines;
+mod pool;
 mod settings;
 
 pub use lines::Lines;

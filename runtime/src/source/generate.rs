@@ -93,7 +93,7 @@ impl Source for Generating {
         let block = self.columns.block(&self.partition, self.next, events as usize)?;
         self.next += events;
         self.left -= events;
-        Ok(Input::Block(block))
+        Ok(Input::Block(Box::new(block)))
     }
 
     /// Nothing can be made again.
@@ -151,7 +151,7 @@ mod tests {
 
     async fn block(source: &mut Box<dyn Source>) -> Block {
         match source.next(Demand::Events).await {
-            Ok(Input::Block(block)) => block,
+            Ok(Input::Block(block)) => *block,
             other => panic!("{other:?}"),
         }
     }

@@ -61,7 +61,7 @@ impl Hand {
             bytes += read as u64;
             let blocks = if read == 0 { lines.finish(buffer)? } else { lines.frame(buffer)? };
             for block in blocks {
-                self.over(Input::Block(block))?;
+                self.over(Input::Block(Box::new(block)))?;
             }
             if read == 0 {
                 return Ok(bytes);
@@ -120,7 +120,7 @@ mod tests {
     use futures_util::FutureExt;
 
     fn block() -> Input {
-        Input::Block(Block { batch: BatchBuilder::new().finish().unwrap(), ends: Vec::new(), rejects: None })
+        Input::Block(Box::new(Block { batch: BatchBuilder::new().finish().unwrap(), ends: Vec::new(), rejects: None }))
     }
 
     #[tokio::test]

@@ -7,6 +7,7 @@ use serde::de::{Deserializer, Error, Visitor};
 use serde::ser::Serializer;
 use serde::{Deserialize, Serialize};
 
+use super::PathTemplate;
 use crate::units;
 
 /// The settings of a file sink.
@@ -14,39 +15,10 @@ use crate::units;
 #[serde(deny_unknown_fields)]
 pub struct Settings {
     /// Which file. Missing folders are made.
-    pub path: Path,
+    pub path: PathTemplate,
     /// When what was written is made to survive a power cut.
     #[serde(default)]
     pub fsync: Fsync,
-}
-
-/// The path of a file.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(transparent)]
-pub struct Path(String);
-
-impl Path {
-    /// Checks a path. The error says what would be accepted.
-    pub fn new(text: String) -> Result<Path, String> {
-        if text.is_empty() || text.ends_with('/') {
-            return Err(format!("`{text}` does not name a file: write a path such as `out/events.ndjson`"));
-        }
-        if text.contains(['{', '}']) {
-            return Err(format!("`{text}` has braces: paths that depend on the event are not there yet"));
-        }
-        Ok(Path(text))
-    }
-
-    /// As it was written.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl<'de> Deserialize<'de> for Path {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Path, D::Error> {
-        Path::new(String::deserialize(deserializer)?).map_err(D::Error::custom)
-    }
 }
 
 /// When what was written is made to survive a power cut. A kill loses nothing in any case.
@@ -155,7 +127,7 @@ mod tests {
         for (text, what) in [
             ("path = ''", "does not name a file"),
             ("path = 'a/'", "does not name a file"),
-            ("path = '{key}.log'", "has braces"),
+            ("path = '{kye}.log'", "unknown place"),
             ("path = 'x'\nfsync = 'often'", "`batch`, `never`, or an interval"),
             ("path = 'x'\nfsync = -1", "`batch`, `never`, or an interval"),
             ("fsync = 'never'", "path"),

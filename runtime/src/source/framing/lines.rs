@@ -7,6 +7,7 @@ use arrow_array::{BinaryArray, TimestampMillisecondArray, UInt64Array};
 use arrow_buffer::{Buffer, OffsetBuffer, ScalarBuffer};
 use memchr::{memchr, memchr_iter};
 
+use super::pool::Pool;
 use crate::batch::{Batch, Origin, Partition};
 use crate::envelope::{Block, Rejects};
 use crate::source::SourceError;
@@ -36,6 +37,7 @@ pub struct Lines {
     searched: usize,
     /// The beginning of a line that is too long already, while the rest of it is passed over.
     long: Option<Long>,
+    pool: Pool,
     /// Where newlines are in a buffer. Kept for its capacity.
     newlines: Vec<u32>,
 }
@@ -50,13 +52,15 @@ struct Long {
 impl Lines {
     pub(super) fn new(partition: Partition, position: u64, most: usize) -> Lines {
         let (held, newlines) = (Vec::new(), Vec::new());
-        Lines { partition, most, position, held, searched: 0, long: None, newlines }
+        Lines { partition, most, position, held, searched: 0, long: None, pool: Pool::new(READ), newlines }
     }
 
     /// A buffer to read into, with spare capacity, after what it holds already.
     pub fn buffer(&mut self) -> Vec<u8> {
         let mut buffer = std::mem::take(&mut self.held);
-        if buffer.capacity() - buffer.len() < READ / 4 {
+        if buffer.capacity() == 0 {
+            buffer = self.pool.buffer(0);
+        } else if buffer.capacity() - buffer.len() < READ / 4 {
             buffer.reserve(READ);
         }
         buffer
@@ -105,11 +109,11 @@ impl Lines {
         }
         let mut rest = Vec::new();
         if !ended && after < buffer.len() {
-            rest.reserve_exact(READ + buffer.len() - after);
+            rest = self.pool.buffer(buffer.len() - after);
             rest.extend_from_slice(&buffer[after..]);
         }
         let columns = self.compact(&mut buffer, begin, first, now, &mut blocks)?;
-        let batch = columns.batch(buffer, &self.partition, now)?;
+        let batch = columns.batch(self.pool.column(buffer), &self.partition, now)?;
         blocks.push(Block { batch, ends, rejects: None });
         self.position = next;
         self.hold(rest);
@@ -125,6 +129,8 @@ impl Lines {
             line.shrink_to_fit();
             self.long = Some(Long { start, kept: line });
             line = Vec::new();
+        } else if line.is_empty() {
+            self.pool.give_back(std::mem::take(&mut line));
         }
         self.searched = line.len();
         self.held = line;
@@ -190,12 +196,12 @@ impl Lines {
             kept.len(),
         );
         let columns = Columns { offsets: vec![0, kept.len() as i32], positions: vec![start] };
-        let batch = columns.batch(kept, &self.partition, now)?;
+        let batch = columns.batch(Buffer::from_vec(kept), &self.partition, now)?;
         let rejects = Rejects { batch, code: "too-long", message };
         Ok(Block {
-            batch: Columns::none().batch(Vec::new(), &self.partition, now)?,
+            batch: Columns::none().batch(Buffer::default(), &self.partition, now)?,
             ends: Vec::new(),
-            rejects: Some(rejects),
+            rejects: Some(Box::new(rejects)),
         })
     }
 }
@@ -211,9 +217,7 @@ impl Columns {
         Columns { offsets: vec![0], positions: Vec::new() }
     }
 
-    fn batch(self, bytes: Vec<u8>, partition: &Partition, now: i64) -> Result<Batch, SourceError> {
-        // A small read must not keep a large buffer alive, and pass for small.
-        let bytes = if bytes.len() < bytes.capacity() / 2 { Buffer::from(&*bytes) } else { Buffer::from_vec(bytes) };
+    fn batch(self, bytes: Buffer, partition: &Partition, now: i64) -> Result<Batch, SourceError> {
         let offsets = OffsetBuffer::new(ScalarBuffer::from(self.offsets));
         let payload = BinaryArray::try_new(offsets, bytes, None).map_err(contradiction)?;
         let timestamps = TimestampMillisecondArray::from(vec![now; self.positions.len()]);
