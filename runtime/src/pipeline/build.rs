@@ -179,7 +179,7 @@ fn component(
         settings.config = config;
     }
     if let Err(problems) = component.check_config(&settings.config) {
-        let place = |problem: wasm::Problem| error(&format!("/config{}", problem.pointer), problem.message);
+        let place = |problem: wasm::Problem| error(&format!("/config{}", problem.place), problem.message);
         return Err(problems.into_iter().map(place).collect());
     }
     let mut environment = BTreeMap::new();

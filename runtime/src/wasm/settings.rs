@@ -14,7 +14,7 @@ use serde_json::Value;
 use crate::units;
 
 /// A wasm sink, as it is configured.
-#[derive(Clone, Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Settings {
     /// The component's file.
@@ -42,7 +42,7 @@ fn empty_object() -> Value {
 }
 
 /// What a component may use. Everything else is denied.
-#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Allow {
     /// Where it may send requests.
@@ -54,7 +54,7 @@ pub struct Allow {
 }
 
 /// A destination of requests: a table, or only its `to` as text.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct AllowHttp {
     /// Scheme, host, port and the beginning of the path, such as `https://metrics.example.com/api`.
     pub to: String,
@@ -124,7 +124,7 @@ impl<'de> Visitor<'de> for TextOrTable {
 }
 
 /// A directory that a component sees.
-#[derive(Clone, Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct AllowDir {
     /// Where it is.
@@ -148,7 +148,7 @@ pub enum Access {
 }
 
 /// What one instance may take.
-#[derive(Clone, Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {
     /// Bytes of all its memories and tables.

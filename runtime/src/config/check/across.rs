@@ -63,8 +63,9 @@ struct Writer<'a> {
 fn writers<'a>(root: &Table, pipeline: &'a Pipeline) -> Vec<Writer<'a>> {
     let mut writers = Vec::new();
     for sink in &pipeline.sinks {
-        if let SinkKind::File(settings) = &sink.kind {
-            let path = settings.path.as_str();
+        if let SinkKind::File(settings) = &sink.kind
+            && let Some(path) = settings.path.constant()
+        {
             let place = place_of(root, &["pipeline", &pipeline.name, "sink", &sink.name, "path"]);
             writers.push(Writer { pipeline, path, plain: plain(path), place });
         }
