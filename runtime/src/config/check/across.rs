@@ -7,6 +7,7 @@ use crate::config::diagnostic::Diagnostic;
 use crate::config::document::Table;
 use crate::config::place::Place;
 use crate::config::plan::{Pipeline, SinkKind, Source, SourceKind, place_of, table_at};
+use crate::sink::file::PathTemplate;
 
 /// Reports it.
 pub(super) fn check(
@@ -55,19 +56,25 @@ fn sources_that_no_one_reads(
 /// A sink that writes a file.
 struct Writer<'a> {
     pipeline: &'a Pipeline,
-    path: &'a str,
-    plain: PathBuf,
+    path: &'a PathTemplate,
+    /// The one file that it writes, where no event has a say.
+    file: Option<PathBuf>,
     place: Option<Place>,
+}
+
+impl Writer<'_> {
+    fn shares_a_file(&self, other: &Writer) -> bool {
+        self.path == other.path || (self.file.is_some() && self.file == other.file)
+    }
 }
 
 fn writers<'a>(root: &Table, pipeline: &'a Pipeline) -> Vec<Writer<'a>> {
     let mut writers = Vec::new();
     for sink in &pipeline.sinks {
-        if let SinkKind::File(settings) = &sink.kind
-            && let Some(path) = settings.path.constant()
-        {
+        if let SinkKind::File(settings) = &sink.kind {
             let place = place_of(root, &["pipeline", &pipeline.name, "sink", &sink.name, "path"]);
-            writers.push(Writer { pipeline, path, plain: plain(path), place });
+            let file = settings.path.constant().map(plain);
+            writers.push(Writer { pipeline, path: &settings.path, file, place });
         }
     }
     writers
@@ -90,7 +97,7 @@ fn plain(path: &str) -> PathBuf {
 
 fn two_writers_of_a_file(writers: &[Writer], problems: &mut Vec<Diagnostic>) {
     for (index, writer) in writers.iter().enumerate() {
-        let Some(first) = writers[..index].iter().find(|first| first.plain == writer.plain) else { continue };
+        let Some(first) = writers[..index].iter().find(|first| first.shares_a_file(writer)) else { continue };
         let mut error = Diagnostic::error("config::conflict", "two sinks write the same file");
         for (place, label) in [(&writer.place, "written by this sink"), (&first.place, "and by this one")] {
             if let Some(place) = place {
@@ -105,11 +112,11 @@ fn two_writers_of_a_file(writers: &[Writer], problems: &mut Vec<Diagnostic>) {
 fn loops(root: &Table, sources: &[&Source], writers: &[Writer], problems: &mut Vec<Diagnostic>) {
     for writer in writers {
         let Some(source) = sources.iter().find(|source| source.name == writer.pipeline.source) else { continue };
-        let SourceKind::File(settings) = &source.kind else { continue };
+        let (SourceKind::File(settings), Some(file)) = (&source.kind, &writer.file) else { continue };
         let reads_it = settings.path.iter().any(|written| {
             glob::Pattern::new(&plain(written).to_string_lossy()).is_ok_and(|glob| {
                 let options = glob::MatchOptions { require_literal_separator: true, ..Default::default() };
-                glob.matches_path_with(&writer.plain, options)
+                glob.matches_path_with(file, options)
             })
         });
         if reads_it {
@@ -118,14 +125,9 @@ fn loops(root: &Table, sources: &[&Source], writers: &[Writer], problems: &mut V
                 error = error.at(place.clone(), "written here");
             }
             error = at(error, root, &["source", &source.name, "path"], "and read again here");
-            problems.push(error.help(format!("write elsewhere than `{}`, or narrow the glob", shown(writer))));
+            problems.push(error.help("write elsewhere, or narrow the glob"));
         }
     }
-}
-
-/// The path as it was written, which may have been a reference.
-fn shown<'a>(writer: &'a Writer) -> &'a str {
-    writer.place.as_ref().map_or(writer.path, |place| place.excerpt().trim_matches(['"', '\'']))
 }
 
 fn at(diagnostic: Diagnostic, root: &Table, path: &[&str], label: &str) -> Diagnostic {

@@ -58,6 +58,12 @@ path = "more/a.log"
 [pipeline.loop.sink.b]
 type = "file"
 path = "./more/b/../a.log"
+[pipeline.loop.sink.c]
+type = "file"
+path = "by/{key}.log"
+[pipeline.loop.sink.d]
+type = "file"
+path = "by/{key}.log"
 [pipeline."../up".sink.c]
 "#,
         )],
