@@ -25,6 +25,8 @@ pub use settings::{Globs, Settings, Start};
 ///
 /// Each file is a partition `PATH@ID`, with the path under which it was first seen. Device, inode and a fingerprint of
 /// its first bytes tell whether it is still the same: after it was renamed it is, after it was cut off it is another.
+///
+/// A last line without a newline is an event as it is. What is added to it later is another one, of the next run.
 #[derive(Debug)]
 pub struct Files {
     settings: Settings,

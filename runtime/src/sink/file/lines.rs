@@ -10,55 +10,42 @@ use crate::batch::Batch;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct NotALine;
 
-/// The payloads of a batch, as lines.
-#[derive(Debug)]
-pub(super) struct Lines<'a> {
-    batch: &'a Batch,
-    /// Every event has a payload, and no payload has a newline.
-    plain: bool,
+/// Adds the payloads of a batch as lines. Where one needs attention, nothing is added and the answer is false.
+pub(super) fn all(batch: &Batch, text: &mut Vec<u8>) -> bool {
+    let payload = batch.payload();
+    if payload.null_count() > 0 {
+        return false;
+    }
+    let (offsets, bytes) = (payload.value_offsets(), payload.value_data());
+    let all = offsets[0] as usize..offsets[batch.len()] as usize;
+    if memchr(b'\n', &bytes[all.clone()]).is_some() {
+        return false;
+    }
+    text.reserve(all.len() + batch.len());
+    for line in offsets.windows(2) {
+        text.extend_from_slice(&bytes[line[0] as usize..line[1] as usize]);
+        text.push(b'\n');
+    }
+    true
 }
 
-impl<'a> Lines<'a> {
-    pub(super) fn new(batch: &'a Batch) -> Lines<'a> {
-        let payload = batch.payload();
-        let offsets = payload.value_offsets();
-        let bytes = &payload.value_data()[offsets[0] as usize..offsets[batch.len()] as usize];
-        Lines { batch, plain: payload.null_count() == 0 && memchr(b'\n', bytes).is_none() }
+/// Adds the line of one event. A tombstone has none. A newline in JSON is white space, and becomes a space.
+pub(super) fn one(batch: &Batch, row: usize, text: &mut Vec<u8>) -> Result<(), NotALine> {
+    let payload = batch.payload();
+    if payload.is_null(row) {
+        return Ok(());
     }
-
-    /// Adds the lines of all events, if none needs attention.
-    pub(super) fn all(&self, text: &mut Vec<u8>) -> bool {
-        if !self.plain {
-            return false;
+    let (start, bytes) = (text.len(), payload.value(row));
+    text.extend_from_slice(bytes);
+    if memchr(b'\n', bytes).is_some() {
+        if serde_json::from_slice::<IgnoredAny>(bytes).is_err() {
+            text.truncate(start);
+            return Err(NotALine);
         }
-        let payload = self.batch.payload();
-        let (offsets, bytes) = (payload.value_offsets(), payload.value_data());
-        text.reserve((offsets[self.batch.len()] - offsets[0]) as usize + self.batch.len());
-        for pair in offsets.windows(2) {
-            text.extend_from_slice(&bytes[pair[0] as usize..pair[1] as usize]);
-            text.push(b'\n');
-        }
-        true
+        text[start..].iter_mut().filter(|byte| **byte == b'\n').for_each(|byte| *byte = b' ');
     }
-
-    /// Adds the line of one event. A tombstone has none. A newline in JSON is white space, and becomes a space.
-    pub(super) fn one(&self, text: &mut Vec<u8>, row: usize) -> Result<(), NotALine> {
-        let payload = self.batch.payload();
-        if payload.is_null(row) {
-            return Ok(());
-        }
-        let (start, bytes) = (text.len(), payload.value(row));
-        text.extend_from_slice(bytes);
-        if !self.plain && memchr(b'\n', bytes).is_some() {
-            if serde_json::from_slice::<IgnoredAny>(bytes).is_err() {
-                text.truncate(start);
-                return Err(NotALine);
-            }
-            text[start..].iter_mut().filter(|byte| **byte == b'\n').for_each(|byte| *byte = b' ');
-        }
-        text.push(b'\n');
-        Ok(())
-    }
+    text.push(b'\n');
+    Ok(())
 }
 
 #[cfg(test)]
@@ -78,17 +65,31 @@ mod tests {
     #[test]
     fn a_slice_is_written_without_what_is_around_it() {
         let (batch, mut text) = (batch(&[Some("a"), Some("bb"), Some(""), Some("c\n")]).slice(1..3), Vec::new());
-        assert!(Lines::new(&batch).all(&mut text));
+        assert!(all(&batch, &mut text));
         assert_eq!(text, b"bb\n\n");
     }
 
     #[test]
     fn no_event_is_more_than_one_line() {
         let batch = batch(&[Some("{\n\"a\": 1\n}"), None, Some("two\nlines"), Some("one")]);
-        let (lines, mut text) = (Lines::new(&batch), Vec::new());
-        assert!(!lines.all(&mut text));
-        let results: Vec<_> = (0..4).map(|row| lines.one(&mut text, row)).collect();
+        let mut text = Vec::new();
+        assert!(!all(&batch, &mut text) && text.is_empty());
+        let results: Vec<_> = (0..4).map(|row| one(&batch, row, &mut text)).collect();
         assert_eq!(results, [Ok(()), Ok(()), Err(NotALine), Ok(())]);
         assert_eq!(text, b"{ \"a\": 1 }\none\n");
+    }
+
+    #[test]
+    fn a_newline_is_found_wherever_it_is() {
+        let lines: Vec<String> = (0..300).map(|line| "x".repeat(line * 7)).collect();
+        let payloads: Vec<Option<&str>> = lines.iter().map(|line| Some(line.as_str())).collect();
+        let mut text = Vec::new();
+        assert!(all(&batch(&payloads), &mut text));
+        assert_eq!(String::from_utf8(text).unwrap(), lines.join("\n") + "\n");
+        for at in [1, 50, 150, 299] {
+            let mut payloads = payloads.clone();
+            payloads[at] = Some("\n");
+            assert!(!all(&batch(&payloads), &mut Vec::new()), "{at}");
+        }
     }
 }

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::appender::Appender;
-use super::lines::Lines;
+use super::lines;
 use super::medium::Medium;
 use super::{Fsync, PathTemplate, Settings};
 use crate::batch::{Batch, RowSet};
@@ -72,11 +72,11 @@ impl Writer {
     }
 
     fn write_one(&mut self, path: &str, batch: &Batch) -> Result<Vec<Refusal>, Failure> {
-        let (lines, mut text, mut refused) = (Lines::new(batch), std::mem::take(&mut self.text), Refusals::default());
+        let (mut text, mut refused) = (std::mem::take(&mut self.text), Refusals::default());
         text.clear();
-        if !lines.all(&mut text) {
+        if !lines::all(batch, &mut text) {
             for row in 0..batch.len() {
-                if lines.one(&mut text, row).is_err() {
+                if lines::one(batch, row, &mut text).is_err() {
                     refused.add(row as u32, not_a_line());
                 }
             }
@@ -89,7 +89,7 @@ impl Writer {
     }
 
     fn write_several(&mut self, batch: &Batch) -> Vec<Refusal> {
-        let (lines, mut groups, mut refused) = (Lines::new(batch), HashMap::new(), Refusals::default());
+        let (mut groups, mut refused) = (HashMap::new(), Refusals::default());
         let mut path = String::new();
         for row in 0..batch.len() {
             if let Err(failure) = self.path.of(batch, row, &mut path) {
@@ -100,7 +100,7 @@ impl Writer {
                 groups.insert(path.clone(), Group::default());
             }
             let Some(group) = groups.get_mut(&path) else { continue };
-            match lines.one(&mut group.text, row) {
+            match lines::one(batch, row, &mut group.text) {
                 Ok(()) => group.rows.push(row as u32),
                 Err(_) => refused.add(row as u32, not_a_line()),
             }

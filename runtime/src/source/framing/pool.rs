@@ -30,7 +30,7 @@ impl Pool {
         if let Some(spare) = self.spare.take_if(|spare| spare.capacity() >= least) {
             return spare;
         }
-        let free = self.columns.iter().position(|column| column.strong_count() == 1 && column.capacity() >= least);
+        let free = self.columns.iter().rposition(|column| column.strong_count() == 1 && column.capacity() >= least);
         let reused = free.and_then(|free| self.columns.remove(free)).and_then(|column| column.into_vec::<u8>().ok());
         let mut buffer = reused.unwrap_or_else(|| Vec::with_capacity(least));
         buffer.clear();
@@ -81,7 +81,8 @@ mod tests {
         let (at, column) = (buffer.as_ptr(), pool.column(buffer));
         let slice = column.slice(10);
         drop(column);
-        assert_ne!(full(&mut pool).as_ptr(), at);
+        let other = full(&mut pool);
+        assert_ne!(other.as_ptr(), at);
         drop(slice);
         let again = pool.buffer(0);
         assert_eq!((again.as_ptr(), again.len()), (at, 0));
@@ -95,7 +96,8 @@ mod tests {
         let at = buffer.as_ptr();
         let column = pool.column(buffer);
         assert_ne!(column.as_ptr(), at);
-        assert_eq!(pool.buffer(0).as_ptr(), at);
+        let again = pool.buffer(0);
+        assert_eq!(again.as_ptr(), at);
         assert_eq!(&*column, b"x");
     }
 
