@@ -1,1 +1,29 @@
-//! Sump SDK
+//! Write sinks for Sump in Rust.
+mod batch;
+mod bindings;
+#[doc(hidden)]
+#[path = "component.rs"]
+pub mod __private;
+mod context;
+mod error;
+mod event;
+pub mod http;
+mod level;
+mod outcome;
+mod report;
+mod sink;
+
+pub use batch::Batch;
+pub use batch::Column;
+pub use batch::Headers;
+pub use context::Context;
+pub use context::Opening;
+pub use error::Error;
+pub use error::Kind;
+pub use event::Event;
+pub use report::Report;
+pub use sink::AsyncBatchSink;
+pub use sink::AsyncEventSink;
+pub use sink::BatchSink;
+pub use sink::EventSink;
+pub use sink::NoConfig;
