@@ -156,7 +156,7 @@ macro_rules! __plain_component {
                     }
                 }
 
-                $crate::__private::plain::__export_sink!(Component with_types_in $crate::__private::plain);
+        $crate::__private::plain::__export_sink!(Component with_types_in $crate::__private::plain);
             };
         };
     };

@@ -1,9 +1,9 @@
 //! Write sinks for Sump in Rust.
-mod batch;
-mod bindings;
 #[doc(hidden)]
 #[path = "component.rs"]
 pub mod __private;
+mod batch;
+mod bindings;
 mod context;
 mod error;
 mod event;
@@ -12,6 +12,8 @@ mod level;
 mod outcome;
 mod report;
 mod sink;
+#[cfg(not(target_family = "wasm"))]
+pub mod testing;
 
 pub use batch::Batch;
 pub use batch::Column;
