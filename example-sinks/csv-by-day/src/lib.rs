@@ -1,16 +1,115 @@
-//! A
-use sump_sdk::{Context, Error, Event, EventSink, Opening};
-/// G
-#[derive(Debug, serde::Deserialize, schemars::JsonSchema)]
-pub struct Greeter {
-    greeting: String,
+//! Writes quakes into one CSV file for each UTC day, such as `/out/2018-01-31.csv`, one event at a time.
+//!
+//! ```toml
+//! [pipeline.quakes.sink.csv]
+//! type = "wasm"
+//! path = "csv_by_day.wasm"
+//! allow.dirs = [{ host = "/var/lib/quakes", guest = "/out", access = "read-write" }]
+//! ```
+use std::collections::BTreeMap;
+use std::fs::OpenOptions;
+use std::io;
+use std::io::Write;
+use std::path::PathBuf;
+
+use jiff::Timestamp;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+use serde::Deserialize;
+use serde::Serialize;
+use sump_sdk::Context;
+use sump_sdk::Error;
+use sump_sdk::Event;
+use sump_sdk::EventSink;
+use sump_sdk::Opening;
+
+/// What `config` in the pipeline's configuration may hold.
+#[derive(Debug, Deserialize, schemars::JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// The directory of the files, as the sandbox names it.
+    pub dir: PathBuf,
 }
-impl EventSink for Greeter {
-    type Config = Self;
-    fn open(config: Self, _: &Opening) -> Result<Self, Error> { Ok(config) }
+
+impl Default for Config {
+    fn default() -> Self {
+        Self { dir: PathBuf::from("/out") }
+    }
+}
+
+/// What an event has to hold, and the columns of the files.
+#[derive(Deserialize, Serialize)]
+struct Quake<'a> {
+    time: i64,
+    mag: f64,
+    #[serde(borrow)]
+    place: std::borrow::Cow<'a, str>,
+    lon: f64,
+    lat: f64,
+    depth: f64,
+    id: &'a str,
+}
+
+/// The sink: what a batch adds to each day's file is kept until the batch ends, and then written at once.
+#[derive(Debug)]
+pub struct CsvByDay {
+    dir: PathBuf,
+    days: BTreeMap<Date, Vec<u8>>,
+}
+
+impl EventSink for CsvByDay {
+    type Config = Config;
+
+    fn open(config: Config, _: &Opening) -> Result<Self, Error> {
+        std::fs::read_dir(&config.dir).map_err(|error| disk(&config.dir, &error))?;
+        Ok(Self { dir: config.dir, days: BTreeMap::new() })
+    }
+
+    fn begin(&mut self, _: &Context) -> Result<(), Error> {
+        self.days.clear();
+        Ok(())
+    }
+
     fn process(&mut self, _: &Context, event: Event<'_>) -> Result<(), Error> {
-        println!("{}, {}", self.greeting, event.text()?);
+        let quake: Quake<'_> = event.json()?;
+        let time = Timestamp::from_millisecond(quake.time);
+        let time = time.map_err(|error| Error::rejected("no-such-day", error.to_string()))?;
+        let rows = self.days.entry(time.to_zoned(TimeZone::UTC).date()).or_default();
+        csv::WriterBuilder::new().has_headers(false).from_writer(rows).serialize(&quake)?;
+        Ok(())
+    }
+
+    fn flush(&mut self, _: &Context) -> Result<(), Error> {
+        for (day, rows) in std::mem::take(&mut self.days) {
+            let path = self.dir.join(format!("{day}.csv"));
+            append(&path, &rows).map_err(|error| disk(&path, &error))?;
+        }
         Ok(())
     }
 }
-sump_sdk::event_sink!(Greeter);
+
+/// Adds rows to a file, after the header if it is new.
+fn append(path: &std::path::Path, rows: &[u8]) -> io::Result<()> {
+    let mut file = OpenOptions::new().create(true).append(true).open(path)?;
+    if file.metadata()?.len() == 0 {
+        return file.write_all(&[HEADER, rows].concat());
+    }
+    file.write_all(rows)
+}
+
+const HEADER: &[u8] = b"time,mag,place,lon,lat,depth,id\n";
+
+/// What a failing disk means: a full one may have room again, and one that may not be written needs an operator. After
+/// anything else part of the rows may be there.
+fn disk(path: &std::path::Path, error: &io::Error) -> Error {
+    let message = format!("{}: {error}", path.display());
+    match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Error::transient("disk-full", message),
+        io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+            Error::halted("no-access", message)
+        }
+        _ => Error::unknown("disk", message),
+    }
+}
+
+sump_sdk::event_sink!(CsvByDay);

@@ -88,7 +88,7 @@ async fn give_way() {
 }
 
 fn write(ordered: bool, flush: Option<Error>, lines: &str) -> Outcome {
-    let mut sink = Harness::events::<Obedient>(NoConfig {}).unwrap();
+    let mut sink = Harness::events::<Obedient>(serde_json::json!({})).unwrap();
     sink.sink().flush = flush;
     let mut context = testing::context();
     context.ordered = ordered;
@@ -156,13 +156,13 @@ fn a_flush_that_halts_is_about_the_batch() {
 
 #[test]
 fn an_empty_batch_is_begun_and_flushed() {
-    let mut sink = Harness::events::<Obedient>(NoConfig {}).unwrap();
+    let mut sink = Harness::events::<Obedient>(serde_json::json!({})).unwrap();
     sink.write(testing::batch()).assert_written();
     assert_eq!(sink.sink().begun, 1);
 }
 
 fn crowd(ordered: bool, lines: &str) -> (Outcome, usize) {
-    let mut sink = Harness::async_events::<Crowd>(NoConfig {}).unwrap();
+    let mut sink = Harness::async_events::<Crowd>(serde_json::json!({})).unwrap();
     let mut context = testing::context();
     context.ordered = ordered;
     let outcome = sink.write_in(&context, testing::batch().lines(&lines.replace(' ', "\n")));
