@@ -12,9 +12,6 @@ use std::io;
 use std::io::Write;
 use std::path::PathBuf;
 
-use jiff::Timestamp;
-use jiff::civil::Date;
-use jiff::tz::TimeZone;
 use serde::Deserialize;
 use serde::Serialize;
 use sump_sdk::Context;
@@ -22,6 +19,8 @@ use sump_sdk::Error;
 use sump_sdk::Event;
 use sump_sdk::EventSink;
 use sump_sdk::Opening;
+use time::Date;
+use time::UtcDateTime;
 
 /// What `config` in the pipeline's configuration may hold.
 #[derive(Debug, Deserialize, schemars::JsonSchema)]
@@ -72,9 +71,9 @@ impl EventSink for CsvByDay {
 
     fn process(&mut self, _: &Context, event: Event<'_>) -> Result<(), Error> {
         let quake: Quake<'_> = event.json()?;
-        let time = Timestamp::from_millisecond(quake.time);
+        let time = UtcDateTime::from_unix_timestamp(quake.time.div_euclid(1000));
         let time = time.map_err(|error| Error::rejected("no-such-day", error.to_string()))?;
-        let rows = self.days.entry(time.to_zoned(TimeZone::UTC).date()).or_default();
+        let rows = self.days.entry(time.date()).or_default();
         csv::WriterBuilder::new().has_headers(false).from_writer(rows).serialize(&quake)?;
         Ok(())
     }

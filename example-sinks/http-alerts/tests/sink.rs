@@ -1,4 +1,5 @@
 //! The sink, run natively against an endpoint of the test's own.
+#![allow(clippy::unwrap_used, reason = "in a test, it is how a wrong answer is told")]
 use std::time::Duration;
 
 use http_alerts::Alerts;

@@ -25,7 +25,7 @@ pub struct Slot<L: Plain>(RefCell<Option<L::Sink>>);
 
 impl<L: Plain> Slot<L> {
     /// Not open yet.
-    pub const fn new() -> Self {
+    pub const fn closed() -> Self {
         Self(RefCell::new(None))
     }
 
@@ -60,7 +60,7 @@ pub struct SharedSlot<L: Overlapping>(RefCell<Option<Rc<L::Sink>>>);
 
 impl<L: Overlapping> SharedSlot<L> {
     /// Not open yet.
-    pub const fn new() -> Self {
+    pub const fn closed() -> Self {
         Self(RefCell::new(None))
     }
 
@@ -123,40 +123,40 @@ fn not_open() -> Error {
 macro_rules! __plain_component {
     ($level:ident, $sink:ty) => {
         const _: () = {
-            type Level = $crate::__private::$level<$sink>;
+            type Level = $crate::component::$level<$sink>;
             // Checked natively as well, where the rest is left out.
-            const _: fn() -> $crate::__private::About = <Level as $crate::__private::Plain>::about;
+            const _: fn() -> $crate::component::About = <Level as $crate::component::Plain>::about;
 
             #[cfg(target_family = "wasm")]
             const _: () = {
                 ::std::thread_local! {
-                    static SLOT: $crate::__private::Slot<Level> = const { $crate::__private::Slot::new() };
+                    static SLOT: $crate::component::Slot<Level> = const { $crate::component::Slot::closed() };
                 }
                 struct Component;
 
-                impl $crate::__private::plain::exports::sump::sink::sink::Guest for Component {
-                    fn describe() -> $crate::__private::Description {
-                        let about = <Level as $crate::__private::Plain>::about();
-                        $crate::__private::describe(about, env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"))
+                impl $crate::component::plain::exports::sump::sink::sink::Guest for Component {
+                    fn describe() -> $crate::component::Description {
+                        let about = <Level as $crate::component::Plain>::about();
+                        $crate::component::describe(about, env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"))
                     }
 
-                    fn open(opening: $crate::__private::Opening) -> Result<(), $crate::__private::Failure> {
+                    fn open(opening: $crate::component::Opening) -> Result<(), $crate::component::Failure> {
                         SLOT.with(|slot| slot.open(opening))
                     }
 
                     fn write(
-                        batch: $crate::__private::Batch,
-                        context: $crate::__private::Context,
-                    ) -> Result<$crate::__private::Report, $crate::__private::Failure> {
+                        batch: $crate::component::Batch,
+                        context: $crate::component::Context,
+                    ) -> Result<$crate::component::Report, $crate::component::Failure> {
                         SLOT.with(|slot| slot.write(batch, context))
                     }
 
-                    fn close() -> Result<(), $crate::__private::Failure> {
+                    fn close() -> Result<(), $crate::component::Failure> {
                         SLOT.with(|slot| slot.close())
                     }
                 }
 
-        $crate::__private::plain::__export_sink!(Component with_types_in $crate::__private::plain);
+        $crate::component::plain::__export_sink!(Component with_types_in $crate::component::plain);
             };
         };
     };
@@ -168,46 +168,46 @@ macro_rules! __plain_component {
 macro_rules! __async_component {
     ($level:ident, $sink:ty) => {
         const _: () = {
-            type Level = $crate::__private::$level<$sink>;
+            type Level = $crate::component::$level<$sink>;
             // Checked natively as well, where the rest is left out.
-            const _: fn() -> $crate::__private::About = <Level as $crate::__private::Overlapping>::about;
+            const _: fn() -> $crate::component::About = <Level as $crate::component::Overlapping>::about;
 
             #[cfg(target_family = "wasm")]
             const _: () = {
                 ::std::thread_local! {
-                    static SLOT: $crate::__private::SharedSlot<Level> =
-                        const { $crate::__private::SharedSlot::new() };
+                    static SLOT: $crate::component::SharedSlot<Level> =
+                        const { $crate::component::SharedSlot::closed() };
                 }
                 struct Component;
 
-                impl $crate::__private::overlapping::exports::sump::sink::async_sink::Guest for Component {
-                    fn describe() -> $crate::__private::Description {
-                        let about = <Level as $crate::__private::Overlapping>::about();
-                        $crate::__private::describe(about, env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"))
+                impl $crate::component::overlapping::exports::sump::sink::async_sink::Guest for Component {
+                    fn describe() -> $crate::component::Description {
+                        let about = <Level as $crate::component::Overlapping>::about();
+                        $crate::component::describe(about, env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"))
                     }
 
-                    async fn open(opening: $crate::__private::Opening) -> Result<(), $crate::__private::Failure> {
-                        let sink = $crate::__private::open::<Level>(opening).await?;
+                    async fn open(opening: $crate::component::Opening) -> Result<(), $crate::component::Failure> {
+                        let sink = $crate::component::open::<Level>(opening).await?;
                         SLOT.with(|slot| slot.put(sink));
                         Ok(())
                     }
 
                     async fn write(
-                        batch: $crate::__private::Batch,
-                        context: $crate::__private::Context,
-                    ) -> Result<$crate::__private::Report, $crate::__private::Failure> {
+                        batch: $crate::component::Batch,
+                        context: $crate::component::Context,
+                    ) -> Result<$crate::component::Report, $crate::component::Failure> {
                         let sink = SLOT.with(|slot| slot.get())?;
-                        $crate::__private::write::<Level>(sink, batch, context).await
+                        $crate::component::write::<Level>(sink, batch, context).await
                     }
 
-                    async fn close() -> Result<(), $crate::__private::Failure> {
+                    async fn close() -> Result<(), $crate::component::Failure> {
                         let sink = SLOT.with(|slot| slot.take());
-                        $crate::__private::close::<Level>(sink).await
+                        $crate::component::close::<Level>(sink).await
                     }
                 }
 
-                $crate::__private::overlapping::__export_async_sink!(
-                    Component with_types_in $crate::__private::overlapping
+                $crate::component::overlapping::__export_async_sink!(
+                    Component with_types_in $crate::component::overlapping
                 );
             };
         };

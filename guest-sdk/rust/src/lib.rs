@@ -1,9 +1,9 @@
-//! Write sinks for Sump in Rust.
-#[doc(hidden)]
-#[path = "component.rs"]
-pub mod __private;
+//! Write sinks for Sump in Rust: a trait to implement, a macro to export it, and a module to test it.
+#![doc = include_str!("../README.md")]
 mod batch;
 mod bindings;
+#[doc(hidden)]
+pub mod component;
 mod context;
 mod error;
 mod event;

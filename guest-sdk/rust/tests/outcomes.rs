@@ -1,4 +1,5 @@
 //! What the event level makes of the results of single events.
+#![allow(clippy::unwrap_used, reason = "in a test, it is how a wrong answer is told")]
 use std::cell::Cell;
 
 use sump_sdk::AsyncEventSink;
