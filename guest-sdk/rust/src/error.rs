@@ -7,7 +7,7 @@ use crate::bindings::plain::sump::sink::events;
 use crate::http;
 
 /// What a failure means for the events concerned.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// Not written, worth trying again; after this pause at least, where the destination asked for one.
     Transient(Option<Duration>),
@@ -31,7 +31,7 @@ pub enum Kind {
 /// # Ok(count) }
 /// # assert_eq!(parse("x").unwrap_err().code(), "not-a-number");
 /// ```
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Error {
     kind: Kind,
     code: Cow<'static, str>,

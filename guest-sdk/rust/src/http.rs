@@ -141,6 +141,22 @@ impl Request {
         answer
     }
 
+    /// The headers to send, with the length of the body where the method has one.
+    #[cfg(target_family = "wasm")]
+    fn all_headers(&self) -> Vec<(String, Vec<u8>)> {
+        let mut headers = self.headers.clone();
+        if !self.body.is_empty() || matches!(&*self.method, "POST" | "PUT" | "PATCH") {
+            headers.push(("content-length".to_owned(), self.body.len().to_string().into_bytes()));
+        }
+        headers
+    }
+
+    /// What the runtime says of a part of the request that it does not take.
+    #[cfg(target_family = "wasm")]
+    fn malformed(&self, part: &str) -> Error {
+        Error::Invalid(format!("the {part} of {} {} is malformed", self.method, self.url))
+    }
+
     /// Scheme, authority, path with query.
     #[cfg_attr(not(target_family = "wasm"), allow(dead_code, reason = "sends nothing"))]
     fn target(&self) -> Result<(&str, &str, Cow<'_, str>), Error> {

@@ -8,6 +8,7 @@ use crate::bindings::overlapping::wasi::clocks0_3_0::monotonic_clock;
 use crate::bindings::overlapping::wasi::http0_3_0::client;
 use crate::bindings::overlapping::wasi::http0_3_0::types;
 use crate::bindings::overlapping::wasi::http0_3_0::types::Fields;
+use crate::bindings::overlapping::wasi::http0_3_0::types::HeaderError;
 use crate::bindings::overlapping::wasi::http0_3_0::types::Method;
 use crate::bindings::overlapping::wasi::http0_3_0::types::Scheme;
 use crate::bindings::overlapping::wit_future;
@@ -30,36 +31,46 @@ pub(super) async fn send(request: Request) -> Result<Response, Error> {
 }
 
 async fn exchange(mut request: Request) -> Result<Response, Error> {
+    let headers = headers(&request)?;
     let body = std::mem::take(&mut request.body);
-    let (mut writer, contents) = wit_stream::new();
     let (trailers, no_trailers) = wit_future::new(|| Ok(None));
-    let headers = headers(&mut request, body.len())?;
-    let (outgoing, _sent) = types::Request::new(headers, Some(contents), no_trailers, None);
-    address(&outgoing, &request)?;
-    let write = async move {
-        // What the destination did not take, its answer explains.
-        let _left = writer.write_all(body).await;
-        drop(writer);
-        drop(trailers);
+    let (writer, contents) = if body.is_empty() {
+        (None, None)
+    } else {
+        let (writer, contents) = wit_stream::new();
+        (Some(writer), Some(contents))
     };
-    let (answer, ()) = future::join(client::send(outgoing), write).await;
-    read(answer?, request.max_body).await
+    let (outgoing, _sent) = types::Request::new(headers, contents, no_trailers, None);
+    address(&outgoing, &request)?;
+    let answer = pin!(async { read(client::send(outgoing).await?, request.max_body).await });
+    let write = pin!(async move {
+        if let Some(mut writer) = writer {
+            // What the destination does not take, its answer explains.
+            let _left = writer.write_all(body).await;
+        }
+        drop(trailers);
+    });
+    // An answer before the end of the body is an answer: the rest is not needed.
+    match future::select(answer, write).await {
+        Either::Left((answer, _)) => answer,
+        Either::Right(((), answer)) => answer.await,
+    }
 }
 
-fn headers(request: &mut Request, length: usize) -> Result<Fields, Error> {
-    let mut headers = std::mem::take(&mut request.headers);
-    headers.push(("content-length".to_owned(), length.to_string().into_bytes()));
-    Fields::from_list(&headers).map_err(|_| Error::Invalid("a header is malformed".to_owned()))
+fn headers(request: &Request) -> Result<Fields, Error> {
+    Fields::from_list(&request.all_headers()).map_err(|error| match error {
+        HeaderError::Forbidden => Error::Invalid("a header is one that only the runtime sets".to_owned()),
+        _ => request.malformed("headers"),
+    })
 }
 
 fn address(outgoing: &types::Request, request: &Request) -> Result<(), Error> {
     let (scheme, authority, path) = request.target()?;
-    let invalid = |what: &str| Error::Invalid(format!("the {what} of {} {} is malformed", request.method, request.url));
-    outgoing.set_method(&method(&request.method)).map_err(|()| invalid("method"))?;
     let scheme = if scheme == "https" { Scheme::Https } else { Scheme::Http };
-    outgoing.set_scheme(Some(&scheme)).map_err(|()| invalid("scheme"))?;
-    outgoing.set_authority(Some(authority)).map_err(|()| invalid("host"))?;
-    outgoing.set_path_with_query(Some(&path)).map_err(|()| invalid("path"))
+    outgoing.set_method(&method(&request.method)).map_err(|()| request.malformed("method"))?;
+    outgoing.set_scheme(Some(&scheme)).map_err(|()| request.malformed("scheme"))?;
+    outgoing.set_authority(Some(authority)).map_err(|()| request.malformed("host"))?;
+    outgoing.set_path_with_query(Some(&path)).map_err(|()| request.malformed("path"))
 }
 
 fn method(name: &str) -> Method {

@@ -5,6 +5,7 @@ use crate::bindings::plain::wasi::clocks0_2_12::monotonic_clock;
 use crate::bindings::plain::wasi::http0_2_12::outgoing_handler;
 use crate::bindings::plain::wasi::http0_2_12::types::Fields;
 use crate::bindings::plain::wasi::http0_2_12::types::FutureIncomingResponse;
+use crate::bindings::plain::wasi::http0_2_12::types::HeaderError;
 use crate::bindings::plain::wasi::http0_2_12::types::IncomingResponse;
 use crate::bindings::plain::wasi::http0_2_12::types::Method;
 use crate::bindings::plain::wasi::http0_2_12::types::OutgoingBody;
@@ -23,24 +24,27 @@ const CHUNK: u64 = 64 << 10;
 pub(super) fn send(request: &Request) -> Result<Response, Error> {
     let clock = Clock::start(request.timeout);
     let outgoing = outgoing(request)?;
-    let body = outgoing.body().map_err(|()| Error::Invalid("the request has no body to write".to_owned()))?;
+    // Without a body to write there is none to finish either.
+    let body = if request.body.is_empty() { None } else { outgoing.body().ok() };
     let answer = outgoing_handler::handle(outgoing, None)?;
-    write(body, &request.body, &clock)?;
+    if let Some(body) = body {
+        write(body, &request.body, &clock)?;
+    }
     read(wait(&answer, &clock)?, request.max_body, &clock)
 }
 
 fn outgoing(request: &Request) -> Result<OutgoingRequest, Error> {
     let (scheme, authority, path) = request.target()?;
-    let mut headers = request.headers.clone();
-    headers.push(("content-length".to_owned(), request.body.len().to_string().into_bytes()));
-    let headers = Fields::from_list(&headers).map_err(|_| Error::Invalid("a header is malformed".to_owned()))?;
+    let headers = Fields::from_list(&request.all_headers()).map_err(|error| match error {
+        HeaderError::Forbidden => Error::Invalid("a header is one that only the runtime sets".to_owned()),
+        _ => request.malformed("headers"),
+    })?;
     let outgoing = OutgoingRequest::new(headers);
-    let invalid = |what: &str| Error::Invalid(format!("the {what} of {} {} is malformed", request.method, request.url));
-    outgoing.set_method(&method(&request.method)).map_err(|()| invalid("method"))?;
     let scheme = if scheme == "https" { Scheme::Https } else { Scheme::Http };
-    outgoing.set_scheme(Some(&scheme)).map_err(|()| invalid("scheme"))?;
-    outgoing.set_authority(Some(authority)).map_err(|()| invalid("host"))?;
-    outgoing.set_path_with_query(Some(&path)).map_err(|()| invalid("path"))?;
+    outgoing.set_method(&method(&request.method)).map_err(|()| request.malformed("method"))?;
+    outgoing.set_scheme(Some(&scheme)).map_err(|()| request.malformed("scheme"))?;
+    outgoing.set_authority(Some(authority)).map_err(|()| request.malformed("host"))?;
+    outgoing.set_path_with_query(Some(&path)).map_err(|()| request.malformed("path"))?;
     Ok(outgoing)
 }
 
