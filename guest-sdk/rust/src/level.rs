@@ -195,4 +195,12 @@ mod tests {
         let error = configuration::<Config>(r#"{"limits":{}}"#).unwrap_err();
         assert!(error.message().starts_with("configuration `limits`: missing field `size`"), "{error}");
     }
+
+    #[test]
+    fn the_schema_is_that_of_the_configuration() {
+        let about = about::<crate::NoConfig>(Some(3), None, true);
+        let schema: serde_json::Value = serde_json::from_str(&about.schema).unwrap();
+        assert_eq!(schema["additionalProperties"], false);
+        assert_eq!((about.max_events, about.max_bytes, about.stops_in_order), (Some(3), None, true));
+    }
 }

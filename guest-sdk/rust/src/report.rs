@@ -3,7 +3,7 @@ use crate::bindings::plain::sump::sink::events;
 use crate::bindings::plain::sump::sink::writing;
 use crate::error::Error;
 
-/// How many groups of equal failures are searched for one to join. A tree would find all, and be a tenth of a component.
+/// How many groups of equal failures are searched for one to join.
 const LATEST: usize = 32;
 
 /// What became of a batch: an event that is neither refused nor past the stop is written.
