@@ -1,5 +1,8 @@
 //! Writes quakes into one CSV file for each UTC day, such as `/out/2018-01-31.csv`, one event at a time.
 //!
+//! A batch whose rows could not all be written comes again, so that a file can hold a quake twice, but never half of one.
+//! Leave `concurrency` at 1: two instances must not append to one file.
+//!
 //! ```toml
 //! [pipeline.quakes.sink.csv]
 //! type = "wasm"
@@ -10,6 +13,7 @@ use std::collections::BTreeMap;
 use std::fs::OpenOptions;
 use std::io;
 use std::io::Write;
+use std::path::Path;
 use std::path::PathBuf;
 
 use serde::Deserialize;
@@ -87,20 +91,23 @@ impl EventSink for CsvByDay {
     }
 }
 
-/// Adds rows to a file, after the header if it is new.
-fn append(path: &std::path::Path, rows: &[u8]) -> io::Result<()> {
+/// Adds rows to a file, after the header if it is new, and all of them or none: half a row would spoil the next one.
+fn append(path: &Path, rows: &[u8]) -> io::Result<()> {
     let mut file = OpenOptions::new().create(true).append(true).open(path)?;
-    if file.metadata()?.len() == 0 {
-        return file.write_all(&[HEADER, rows].concat());
+    let length = file.metadata()?.len();
+    let header = if length == 0 { HEADER } else { b"" };
+    let written = file.write_all(&[header, rows].concat()).and_then(|()| file.sync_data());
+    if written.is_err() {
+        file.set_len(length)?;
     }
-    file.write_all(rows)
+    written
 }
 
 const HEADER: &[u8] = b"time,mag,place,lon,lat,depth,id\n";
 
 /// What a failing disk means: a full one may have room again, and one that may not be written needs an operator. After
 /// anything else part of the rows may be there.
-fn disk(path: &std::path::Path, error: &io::Error) -> Error {
+fn disk(path: &Path, error: &io::Error) -> Error {
     let message = format!("{}: {error}", path.display());
     match error.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Error::transient("disk-full", message),

@@ -69,3 +69,17 @@ fn a_directory_that_goes_away_halts_the_sink_and_its_events_wait() {
     let outcome = sink.write(testing::batch().event(quake("a", WEDNESDAY, "Amboy")));
     assert_eq!(outcome.failure().map(|error| error.code()), Some("no-access"));
 }
+
+#[test]
+fn every_quake_of_the_real_data_finds_its_day() {
+    let dir = tempfile::tempdir().unwrap();
+    let quakes = include_str!("../../../data/earthquakes.ndjson");
+    open(dir.path()).write(testing::batch().lines(quakes)).assert_written();
+    let mut rows = 0;
+    for file in std::fs::read_dir(dir.path()).unwrap() {
+        let mut csv = csv::Reader::from_path(file.unwrap().path()).unwrap();
+        assert_eq!(csv.headers().unwrap().len(), 7);
+        rows += csv.records().map(Result::unwrap).count();
+    }
+    assert_eq!(rows, quakes.lines().count());
+}
