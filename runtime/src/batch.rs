@@ -32,6 +32,19 @@ pub struct Batch {
     origin: Origin,
 }
 
+impl Default for Batch {
+    /// No events.
+    fn default() -> Batch {
+        Batch {
+            payload: BinaryArray::new_null(0),
+            key: None,
+            timestamps: TimestampMillisecondArray::new_null(0),
+            headers: None,
+            origin: Origin::default(),
+        }
+    }
+}
+
 impl Batch {
     /// Payloads (null is a tombstone), event times in milliseconds since the Unix epoch, and where they were read.
     ///
@@ -94,6 +107,11 @@ impl Batch {
         &self.origin
     }
 
+    /// Bytes of payload. Takes constant time.
+    pub fn payload_bytes(&self) -> usize {
+        span(&self.payload, &(0..self.len()))
+    }
+
     /// Bytes that these events take, whatever larger block they are a slice of. Takes constant time.
     pub fn bytes(&self) -> usize {
         self.bytes_in(0..self.len())
@@ -129,13 +147,14 @@ impl Batch {
         }
     }
 
-    /// The events of `rows`: shared where they are neighbours, copied where they are not.
+    /// The events of `rows`: shared where they are neighbours and at least half of this batch; copied where they are
+    /// not, so that few events don't keep the memory of many.
     ///
     /// Fails when the copies would not fit Arrow's 32-bit offsets, which no part of one batch can cause.
     pub fn select(&self, rows: &RowSet) -> Result<Batch, ArrowError> {
         match rows.ranges() {
-            [] => Ok(self.slice(0..0)),
-            [one] => Ok(self.slice(one.start as usize..one.end as usize)),
+            [] => Ok(Batch::default()),
+            [one] if one.len() * 2 >= self.len() => Ok(self.slice(one.start as usize..one.end as usize)),
             _ => self.filter(rows),
         }
     }

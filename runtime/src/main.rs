@@ -1,1 +1,7 @@
-fn main() {}
+//! The `sump` command.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    sump::cli::main()
+}

@@ -1,1 +1,18 @@
-//! pipeline
+//! The only room that names every concrete part: builds them from a plan, runs them, drains them.
+//!
+//! For each source there is one task, the feed: it reads blocks, routes them to the sinks of every pipeline that reads
+//! the source, acknowledges, and saves positions. For each sink there is one more, its delivery, which the feed owns.
+
+mod build;
+mod data_dir;
+mod feed;
+mod overview;
+mod positions;
+mod route;
+mod run;
+
+pub use build::{BuildError, Host, build, check};
+pub use data_dir::{DataDir, DataDirError};
+pub use feed::FeedError;
+pub use overview::{Overview, SinkView, SourceView};
+pub use run::{Ended, Pipelines, Signals};

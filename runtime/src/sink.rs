@@ -3,7 +3,10 @@
 //! A sink writes and says what happened. It never waits between attempts, puts batches together, repeats a write or
 //! acknowledges anything: the delivery does all of that, for all sinks alike.
 
+pub mod console;
 mod context;
+pub mod file;
+pub mod null;
 mod outcome;
 
 use std::num::NonZeroUsize;

@@ -1,5 +1,11 @@
 //! Where events come from: the trait that every source is, and one file for each.
 
+pub mod file;
+pub mod framing;
+pub mod generate;
+mod reader;
+pub mod stdin;
+
 use std::collections::BTreeMap;
 
 use async_trait::async_trait;
@@ -23,7 +29,7 @@ pub enum Input {
     /// Partitions were assigned, each beginning at a position. Comes before their first block.
     Assigned(Vec<(Partition, u64)>),
     /// Events were read.
-    Block(Block),
+    Block(Box<Block>),
     /// Partitions were taken away: their events that are still queued will be read by someone else.
     Revoked(Vec<Partition>),
     /// Nothing will come any more. Acknowledgements still do.
@@ -58,6 +64,11 @@ pub trait Source: Send {
     /// In each of these partitions, everything before the position is final. May be called at any time between two
     /// calls of [`next`](Self::next), and after the end.
     async fn acknowledge(&mut self, positions: &BTreeMap<Partition, u64>) -> Result<(), SourceError>;
+
+    /// Whether somebody waits for acknowledgements, so that they have to come as soon as events are final.
+    fn acknowledges_promptly(&self) -> bool {
+        false
+    }
 
     /// What the source needs to know its partitions again after a restart. Saved together with the positions.
     fn memo(&self) -> serde_json::Value {

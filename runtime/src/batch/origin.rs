@@ -49,6 +49,13 @@ pub struct Origin {
     positions: UInt64Array,
 }
 
+impl Default for Origin {
+    /// No events.
+    fn default() -> Origin {
+        Origin { partitions: Arc::new([]), runs: Arc::new([]), positions: UInt64Array::new_null(0) }
+    }
+}
+
 impl Origin {
     /// Events of one partition, at ascending positions.
     pub fn single(partition: Partition, positions: UInt64Array) -> Origin {

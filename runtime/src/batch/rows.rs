@@ -20,7 +20,7 @@ impl RowSet {
 
     /// A range of rows.
     pub fn range(rows: Range<usize>) -> RowSet {
-        RowSet::from_ranges([rows.start as u32..rows.end as u32])
+        RowSet::from_ranges(std::iter::once(rows.start as u32..rows.end as u32))
     }
 
     /// Any row numbers, in any order; one that is named twice counts once.
@@ -94,6 +94,12 @@ impl RowSet {
         }
         gaps.push(next..rows as u32);
         RowSet::from_ranges(gaps)
+    }
+
+    /// The rows of this set that are not in the other.
+    pub fn without(&self, other: &RowSet) -> RowSet {
+        let end = self.ranges.last().map_or(0, |range| range.end) as usize;
+        self.intersection(&other.intersection(&RowSet::all(end)).complement(end))
     }
 
     /// The rows that are in both sets.
@@ -177,6 +183,7 @@ mod tests {
             prop_assert_eq!(x.len(), a.len());
             prop_assert_eq!(x.union(&y), rows(&(&a | &b)));
             prop_assert_eq!(x.intersection(&y), rows(&(&a & &b)));
+            prop_assert_eq!(x.without(&y), rows(&(&a - &b)));
             prop_assert_eq!(x.complement(ROWS), rows(&(&(0..ROWS as u32).collect() - &a)));
             prop_assert_eq!(RowSet::from_mask(&x.mask(ROWS)), x.clone());
             prop_assert!(x.ranges().windows(2).all(|w| w[0].end < w[1].start), "ranges touch");

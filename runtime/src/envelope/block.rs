@@ -10,7 +10,7 @@ pub struct Block {
     /// For each partition that was read, the position after what was read: where to go on.
     pub ends: Vec<(Partition, u64)>,
     /// What framing could not accept.
-    pub rejects: Option<Rejects>,
+    pub rejects: Option<Box<Rejects>>,
 }
 
 /// Events that framing rejected, each with as much of its payload as is kept.

@@ -155,10 +155,12 @@ impl Path {
     }
 
     /// Takes what framing rejected on, all of it, without moving the position: the block that it is from does.
-    pub fn take_rejects(&self, batch: &Batch) -> Option<Envelope> {
-        let unseen = batch.select(&self.unseen(batch, &RowSet::all(batch.len()))).ok()?;
+    ///
+    /// Fails when they can't be copied out.
+    pub fn take_rejects(&self, batch: &Batch) -> Result<Option<Envelope>, ArrowError> {
+        let unseen = batch.select(&self.unseen(batch, &RowSet::all(batch.len())))?;
         let receipt = self.issue(&unseen);
-        (!unseen.is_empty()).then(|| Envelope::new(unseen, receipt, Charge::default()))
+        Ok((!unseen.is_empty()).then(|| Envelope::new(unseen, receipt, Charge::default())))
     }
 
     /// The rows that this path has not had before a restart.

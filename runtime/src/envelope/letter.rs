@@ -9,7 +9,7 @@ use crate::batch::{Batch, RowSet};
 ///
 /// A sink is lent the batch; the envelope stays with the delivery.
 #[must_use]
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Envelope {
     batch: Batch,
     receipt: Receipt,

@@ -1,0 +1,30 @@
+//! `sump check`: everything short of connecting.
+
+use super::{Exit, args, environment, result, say_problems};
+use crate::{config, pipeline};
+
+pub(super) fn check(args: &args::Check) -> anyhow::Result<Exit> {
+    let (plan, warnings) = match config::load(&args.files, &environment::variable) {
+        Ok(checked) => checked,
+        Err(problems) => {
+            say_problems(&problems);
+            return Ok(Exit::Usage);
+        }
+    };
+    say_problems(&warnings);
+    let host = pipeline::Host {
+        data_dir: std::path::PathBuf::new(),
+        cache_dir: environment::compiled_folder()?,
+        run: String::new(),
+        colour: false,
+        from_start: false,
+        environment: &environment::variable,
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    if let Err(problems) = runtime.block_on(pipeline::check(&plan, &host)) {
+        say_problems(&problems);
+        return Ok(Exit::Usage);
+    }
+    result(&config::print(&plan))?;
+    Ok(Exit::Done)
+}

@@ -1,0 +1,142 @@
+//! `sump run`.
+
+use std::ffi::OsStr;
+use std::io::IsTerminal;
+use std::path::PathBuf;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use anyhow::Context;
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::{Exit, args, environment, log, progress, say, say_problems, summary};
+use crate::config::{self, CommandLine, Plan, SinkKind};
+use crate::pipeline::{self, BuildError, Ended, Host, Signals};
+
+pub(super) fn run(args: &args::Run) -> anyhow::Result<Exit> {
+    let line = progress::line();
+    log::start(args.log_format, &line);
+    let (plan, warnings) = match plan(args) {
+        Ok(checked) => checked,
+        Err(problems) => {
+            say_problems(&problems);
+            return Ok(Exit::Usage);
+        }
+    };
+    say_problems(&warnings);
+    let data_dir = match args.data_dir.as_ref().or(plan.settings.data_dir.as_ref()) {
+        Some(directory) => directory.clone(),
+        None => environment::state_folder()?,
+    };
+    let host = Host {
+        data_dir,
+        cache_dir: environment::compiled_folder()?,
+        run: run_id(),
+        colour: std::io::stdout().is_terminal(),
+        from_start: args.from_start,
+        environment: &environment::variable,
+    };
+    let shares_terminal = std::io::stdout().is_terminal() && writes_to_standard_output(&plan);
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let exit = runtime.block_on(async {
+        let line = (!shares_terminal).then_some(line);
+        deliver(args, &plan, &host, line).await
+    });
+    // A read of standard input that never returns must not hold the end up.
+    runtime.shutdown_background();
+    exit
+}
+
+fn plan(args: &args::Run) -> config::Checked {
+    match args.files.as_slice() {
+        [component] if component.extension() == Some(OsStr::new("wasm")) => {
+            config::from_command_line(&CommandLine {
+                component: &component.to_string_lossy(),
+                set: &args.set,
+                allow_http: &args.allow_http,
+                allow_dir: &args.allow_dir,
+                allow_env: &args.allow_env,
+            })
+        }
+        files => config::load(files, &environment::variable),
+    }
+}
+
+async fn deliver(
+    args: &args::Run,
+    plan: &Plan,
+    host: &Host<'_>,
+    line: Option<indicatif::ProgressBar>,
+) -> anyhow::Result<Exit> {
+    let pipelines = match pipeline::build(plan, host).await {
+        Ok(pipelines) => pipelines,
+        Err(BuildError::Config(problems)) => {
+            say_problems(&problems);
+            return Ok(Exit::Usage);
+        }
+        Err(error) => {
+            say(&format!("error: {error}\n"));
+            return Ok(Exit::Usage);
+        }
+    };
+    let (overview, signals, began) = (pipelines.overview(), pipelines.signals(), Instant::now());
+    let shown = async {
+        match line.clone() {
+            Some(line) => progress::show(line, overview.clone()).await,
+            None => std::future::pending().await,
+        }
+    };
+    let ended = tokio::select! {
+        ended = pipelines.run(args.drain_timeout) => ended,
+        () = shown => return Ok(Exit::Internal),
+        second = stop_on_signals(&signals) => return second,
+    };
+    if let Some(line) = &line {
+        line.finish_and_clear();
+    }
+    for error in &ended.errors {
+        say(&format!("error: {error}\n"));
+    }
+    let dead_letters: PathBuf = host.data_dir.join("dead_letters");
+    say(&summary::summary(&overview, &ended, began.elapsed(), &dead_letters));
+    Ok(exit(&ended, args.strict))
+}
+
+fn exit(ended: &Ended, strict: bool) -> Exit {
+    match ended {
+        Ended { errors, .. } if !errors.is_empty() => Exit::Internal,
+        Ended { undelivered: 1.., .. } => Exit::Undelivered,
+        Ended { dead_lettered: 1.., .. } if strict => Exit::DeadLetters,
+        _ => Exit::Done,
+    }
+}
+
+/// The first signal stops the run, the second ends the process at once.
+async fn stop_on_signals(signals: &Signals) -> anyhow::Result<Exit> {
+    let mut interrupt = signal(SignalKind::interrupt()).context("signals can't be waited for")?;
+    let mut terminate = signal(SignalKind::terminate()).context("signals can't be waited for")?;
+    let mut stopping = false;
+    loop {
+        let code = tokio::select! {
+            _ = interrupt.recv() => 130,
+            _ = terminate.recv() => 143,
+        };
+        if stopping {
+            say("stopped at once\n");
+            std::process::exit(code);
+        }
+        stopping = true;
+        say("stopping: what was read is being delivered; a second signal ends at once\n");
+        signals.stop();
+    }
+}
+
+fn writes_to_standard_output(plan: &Plan) -> bool {
+    let mut sinks = plan.pipelines.iter().flat_map(|pipeline| &pipeline.sinks);
+    sinks.any(|sink| matches!(sink.kind, SinkKind::Console(_)))
+}
+
+/// Names this run: when it began, and a number against two at the same time.
+fn run_id() -> String {
+    let millis = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis());
+    format!("{millis:x}-{:04x}", fastrand::u16(..))
+}

@@ -1,0 +1,105 @@
+//! What a run did, once it has ended.
+
+use std::fmt::Write;
+use std::path::Path;
+use std::time::Duration;
+
+use crate::pipeline::{Ended, Overview};
+use crate::units;
+
+/// A few lines for people: sources, then a row for each sink.
+pub(super) fn summary(overview: &Overview, ended: &Ended, took: Duration, dead_letters: &Path) -> String {
+    let mut text = String::new();
+    for source in &overview.sources {
+        let _ = write!(text, "source {}: {} read", source.name, events(source.metrics.events.get()));
+        note(&mut text, "rejected by framing", source.metrics.rejected.get());
+        text.push('\n');
+    }
+    for (name, metrics) in &overview.pipelines {
+        let (errors, not_taken) = (metrics.condition_errors.get(), metrics.not_taken.get());
+        if errors + not_taken > 0 {
+            let _ = write!(text, "pipeline {name}: {} taken by no sink", events(not_taken));
+            note(&mut text, "condition_errors", errors);
+            text.push('\n');
+        }
+    }
+    text.push_str(&table(overview));
+    if ended.dead_lettered > 0 {
+        let _ = writeln!(text, "{} in the dead letters: {}", events(ended.dead_lettered), dead_letters.display());
+    }
+    if ended.undelivered > 0 {
+        let _ = writeln!(text, "{} not delivered: they are read again by the next run", events(ended.undelivered));
+    }
+    let _ = writeln!(text, "done in {}", units::duration::print(round(took)));
+    text
+}
+
+fn table(overview: &Overview) -> String {
+    let mut rows = vec![["sink", "written", "retried", "rejected", "dead letters", "dropped", "calls", "time in calls"].map(String::from)];
+    for sink in &overview.sinks {
+        let metrics = &sink.metrics;
+        rows.push([
+            sink.path.to_string(),
+            grouped(metrics.written.get()),
+            grouped(metrics.retried.get()),
+            grouped(metrics.rejected.get()),
+            grouped(metrics.dead_lettered.get()),
+            grouped(metrics.dropped.get()),
+            grouped(metrics.attempts.get()),
+            units::duration::print(round(Duration::from_micros(metrics.attempt_us.get()))),
+        ]);
+    }
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..rows[0].len()).map(width).collect();
+    let mut text = String::new();
+    for row in &rows {
+        let _ = write!(text, "{:<1$}", row[0], widths[0]);
+        for (cell, width) in row.iter().zip(&widths).skip(1) {
+            let _ = write!(text, "  {cell:>width$}");
+        }
+        text.push('\n');
+    }
+    text
+}
+
+fn note(text: &mut String, what: &str, count: u64) {
+    if count > 0 {
+        let _ = write!(text, ", {} {what}", grouped(count));
+    }
+}
+
+fn events(count: u64) -> String {
+    format!("{} {}", grouped(count), if count == 1 { "event" } else { "events" })
+}
+
+/// Digits in groups of three.
+pub(super) fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut grouped = String::new();
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+            grouped.push(',');
+        }
+        grouped.push(digit);
+    }
+    grouped
+}
+
+/// To what people care about.
+fn round(time: Duration) -> Duration {
+    match time.as_secs() {
+        0 if time.as_millis() < 10 => Duration::from_micros(time.as_micros() as u64),
+        0..100 => Duration::from_millis(time.as_millis() as u64),
+        seconds => Duration::from_secs(seconds),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn digits_come_in_groups_of_three() {
+        assert_eq!([0, 12, 999, 1_000, 12_345, 1_234_567].map(grouped), ["0", "12", "999", "1,000", "12,345", "1,234,567"]);
+    }
+}

@@ -1,0 +1,235 @@
+//! The plan: what the configuration means, checked and typed. It knows no running parts.
+
+mod kinds;
+
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+pub use kinds::{SinkKind, SourceKind};
+
+use crate::config::diagnostic::Diagnostic;
+use crate::config::document::{Document, Node, Table};
+use crate::config::place::Place;
+use crate::delivery;
+use crate::expr;
+use crate::source::framing;
+use crate::units;
+
+/// What is to run. `Debug` prints it as [`print`](crate::config::print) does, without secrets.
+#[derive(Clone)]
+pub struct Plan {
+    /// What is set about the whole.
+    pub settings: Settings,
+    /// In the order in which the files first mention them.
+    pub sources: Vec<Source>,
+    /// In the order in which the files first mention them. There is at least one.
+    pub pipelines: Vec<Pipeline>,
+    pub(super) document: Document,
+}
+
+/// What is set about the whole, at the top of a file.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Settings {
+    /// Where positions and dead letters are kept. Unset: the user's state folder.
+    pub data_dir: Option<PathBuf>,
+    /// How often positions are saved. More than zero.
+    #[serde(with = "units::duration")]
+    pub position_interval: Duration,
+    /// What is kept of events that could not be delivered.
+    pub dead_letters: DeadLetters,
+}
+
+/// `dead_letters`: what is kept of events that could not be delivered.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DeadLetters {
+    /// Bytes of all of a pipeline's dead letters, beyond which its sources wait.
+    #[serde(with = "units::size")]
+    pub max_size: u64,
+}
+
+impl Default for Settings {
+    fn default() -> Settings {
+        Settings { data_dir: None, position_interval: Duration::from_secs(1), dead_letters: DeadLetters::default() }
+    }
+}
+
+impl Default for DeadLetters {
+    fn default() -> DeadLetters {
+        DeadLetters { max_size: 1 << 30 }
+    }
+}
+
+/// A source of events.
+#[derive(Clone, PartialEq)]
+pub struct Source {
+    /// Unique among the sources. Letters, digits, `_`, `-` and `.`, not first.
+    pub name: String,
+    /// How bytes become events, for the kinds that read bytes.
+    pub framing: framing::Settings,
+    /// Which source it is, and its own settings.
+    pub kind: SourceKind,
+}
+
+/// A source's events on their way to sinks.
+#[derive(Clone, PartialEq)]
+pub struct Pipeline {
+    /// Unique among the pipelines. Letters, digits, `_`, `-` and `.`, not first.
+    pub name: String,
+    /// The name of one of [`Plan::sources`].
+    pub source: String,
+    /// Which sinks an event goes to.
+    pub routing: Routing,
+    /// In the order in which the files first mention them. There is at least one.
+    pub sinks: Vec<Sink>,
+}
+
+/// Which sinks an event goes to.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Routing {
+    /// How many sinks take an event.
+    #[serde(rename = "match")]
+    pub mode: Match,
+    /// What becomes of an event that no sink takes.
+    pub otherwise: Otherwise,
+    /// What becomes of an event that only failing conditions kept from every sink.
+    pub on_condition_error: OnConditionError,
+}
+
+/// How many sinks take an event.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Match {
+    /// Every one whose condition holds, and those without one.
+    #[default]
+    All,
+    /// The first of them.
+    First,
+}
+
+/// What becomes of an event that no sink takes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Otherwise {
+    /// It is dropped, and counted.
+    #[default]
+    Drop,
+    /// It becomes a dead letter.
+    Reject,
+}
+
+/// What becomes of an event that only failing conditions kept from every sink.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnConditionError {
+    /// A condition that fails is false, and counted.
+    #[default]
+    False,
+    /// It becomes a dead letter.
+    Reject,
+}
+
+/// Where events go.
+#[derive(Clone, PartialEq)]
+pub struct Sink {
+    /// Unique among the sinks of its pipeline. Letters, digits, `_`, `-` and `.`, not first.
+    pub name: String,
+    /// Which events it takes. None: all.
+    pub when: Option<expr::Condition>,
+    /// How they are delivered.
+    pub delivery: delivery::Settings,
+    /// Which sink it is, and its own settings.
+    pub kind: SinkKind,
+}
+
+impl Plan {
+    /// A source by name.
+    pub fn source(&self, name: &str) -> Option<&Source> {
+        self.sources.iter().find(|source| source.name == name)
+    }
+
+    /// An error about a setting of a sink that only a running part could find. `pointer` is a JSON pointer into the
+    /// sink's table, such as `/config/measurement`. The error is shown at what is written nearest to it.
+    pub fn error_at(&self, pipeline: &str, sink: &str, pointer: &str, message: impl Into<String>) -> Diagnostic {
+        let mut path = vec!["pipeline", pipeline, "sink", sink];
+        let unescaped: Vec<String> =
+            pointer.split('/').skip(1).map(|step| step.replace("~1", "/").replace("~0", "~")).collect();
+        path.extend(unescaped.iter().map(String::as_str));
+        let error = Diagnostic::error("config::sink", message);
+        match place_of(&self.document.root, &path) {
+            Some(place) => error.at(place, format!("sink `{sink}`")),
+            None => error,
+        }
+    }
+
+    /// The table in which a sink was written.
+    pub(super) fn sink_table(&self, pipeline: &str, sink: &str) -> Option<&Table> {
+        table_at(&self.document.root, &["pipeline", pipeline, "sink", sink])
+    }
+}
+
+/// Two plans are the same that do the same, wherever they were written.
+impl PartialEq for Plan {
+    fn eq(&self, other: &Plan) -> bool {
+        self.settings == other.settings && self.sources == other.sources && self.pipelines == other.pipelines
+    }
+}
+
+impl fmt::Debug for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str(&crate::config::print(self))
+    }
+}
+
+/// The name and the type: settings may hold secrets.
+impl fmt::Debug for Source {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        write!(f, "source {} ({:?})", self.name, self.kind)
+    }
+}
+
+/// The name and those of its parts.
+impl fmt::Debug for Pipeline {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        write!(f, "pipeline {} ({} to {:?})", self.name, self.source, self.sinks)
+    }
+}
+
+/// The name and the type: settings may hold secrets.
+impl fmt::Debug for Sink {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        write!(f, "sink {} ({:?})", self.name, self.kind)
+    }
+}
+
+/// The table at the end of a path, if there is one.
+pub(super) fn table_at<'a>(root: &'a Table, path: &[&str]) -> Option<&'a Table> {
+    path.iter().try_fold(root, |table, key| table.get(key)?.as_table())
+}
+
+/// Where what a path leads to is written; as far along as there is something.
+pub(super) fn place_of(root: &Table, path: &[&str]) -> Option<Place> {
+    let mut place = None;
+    let mut table = Some(root);
+    let mut items: Option<&[Node]> = None;
+    for step in path {
+        let node = match (table, items) {
+            (Some(table), _) => table.get(step),
+            (None, Some(items)) => step.parse::<usize>().ok().and_then(|index| items.get(index)),
+            (None, None) => None,
+        };
+        let Some(node) = node else { break };
+        place = Some(node.place.clone());
+        table = node.as_table();
+        items = match &node.value {
+            crate::config::document::Value::List(items) => Some(items),
+            _ => None,
+        };
+    }
+    place
+}

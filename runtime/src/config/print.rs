@@ -1,0 +1,188 @@
+//! What was understood, as TOML: every setting that is in effect, defaults included.
+//!
+//! What was written with a reference is printed as it was written; secrets stay where they are.
+
+use serde::Serialize;
+
+use crate::config::de::fields_of;
+use crate::config::document::{Node, Table, Value};
+use crate::config::plan::{Pipeline, Plan, Routing, Settings, Sink, Source, table_at};
+use crate::delivery;
+use crate::source::framing;
+
+/// Prints a plan. Read again, with the same environment, it is the same plan.
+pub fn print(plan: &Plan) -> String {
+    let root = &plan.document.root;
+    let mut printer = Printer { out: String::new(), secrets: Vec::new() };
+    collect_secrets(root, &mut printer.secrets);
+    printer.settings(&plan.settings, fields_of::<Settings>(), Some(root));
+    for source in &plan.sources {
+        printer.source(source, table_at(root, &["source", &source.name]));
+    }
+    for pipeline in &plan.pipelines {
+        printer.pipeline(pipeline, table_at(root, &["pipeline", &pipeline.name]));
+        for sink in &pipeline.sinks {
+            printer.sink(pipeline, sink, plan.sink_table(&pipeline.name, &sink.name));
+        }
+    }
+    printer.out
+}
+
+/// What references stand for, and how they are written.
+fn collect_secrets(table: &Table, secrets: &mut Vec<(String, String)>) {
+    fn of_node(node: &Node, secrets: &mut Vec<(String, String)>) {
+        match (&node.written, &node.value) {
+            (Some(written), Value::Text(value) | Value::Loose(value)) => secrets.push((value.clone(), written.clone())),
+            (_, Value::List(items)) => items.iter().for_each(|item| of_node(item, secrets)),
+            (_, Value::Table(table)) => collect_secrets(table, secrets),
+            _ => {}
+        }
+    }
+    table.entries().iter().for_each(|entry| of_node(&entry.node, secrets));
+}
+
+struct Printer {
+    out: String,
+    secrets: Vec<(String, String)>,
+}
+
+impl Printer {
+    fn source(&mut self, source: &Source, written: Option<&Table>) {
+        self.header(&["source", &source.name]);
+        self.line("type", &quote(source.kind.type_name()));
+        if crate::config::SourceKind::FRAMED.contains(&source.kind.type_name()) {
+            self.settings(&source.framing, fields_of::<framing::Settings>(), written);
+        }
+        self.own(source.kind.write(), source.kind.fields(), written);
+    }
+
+    fn pipeline(&mut self, pipeline: &Pipeline, written: Option<&Table>) {
+        self.header(&["pipeline", &pipeline.name]);
+        self.line("source", &quote(&pipeline.source));
+        self.settings(&pipeline.routing, fields_of::<Routing>(), written);
+    }
+
+    fn sink(&mut self, pipeline: &Pipeline, sink: &Sink, written: Option<&Table>) {
+        self.header(&["pipeline", &pipeline.name, "sink", &sink.name]);
+        self.line("type", &quote(sink.kind.type_name()));
+        if let Some(condition) = written.and_then(|table| table.get("when")) {
+            self.line("when", &written_form(condition));
+        }
+        self.own(sink.kind.write(), sink.kind.fields(), written);
+        self.settings(&sink.delivery, fields_of::<delivery::Settings>(), written);
+    }
+
+    fn header(&mut self, path: &[&str]) {
+        let path: Vec<String> = path.iter().map(|name| key(name)).collect();
+        self.out.push_str(&format!("\n[{}]\n", path.join(".")));
+    }
+
+    fn line(&mut self, path: &str, value: &str) {
+        self.out.push_str(&format!("{path} = {value}\n"));
+    }
+
+    fn settings(&mut self, settings: &impl Serialize, fields: &[&str], written: Option<&Table>) {
+        self.own(toml::Table::try_from(settings), fields, written);
+    }
+
+    fn own(&mut self, settings: Result<toml::Table, toml::ser::Error>, fields: &[&str], written: Option<&Table>) {
+        let settings = match settings {
+            Ok(settings) => settings,
+            Err(error) => return self.out.push_str(&format!("# can't be printed: {error}\n")),
+        };
+        for field in fields {
+            if let Some(value) = settings.get(*field) {
+                self.entry(&key(field), value, written.and_then(|table| table.get(field)));
+            }
+        }
+    }
+
+    fn entry(&mut self, path: &str, value: &toml::Value, written: Option<&Node>) {
+        if let Some(node) = written
+            && node.has_references()
+            && (node.as_table().is_none() || !value.is_table())
+        {
+            return self.line(path, &written_form(node));
+        }
+        match value {
+            toml::Value::Table(table) if !table.is_empty() => {
+                for (name, value) in table {
+                    let written = written.and_then(Node::as_table).and_then(|table| table.get(name));
+                    self.entry(&format!("{path}.{}", key(name)), value, written);
+                }
+            }
+            value => {
+                let value = self.inline(value);
+                self.line(path, &value);
+            }
+        }
+    }
+
+    fn inline(&self, value: &toml::Value) -> String {
+        match value {
+            toml::Value::String(text) => match self.secrets.iter().find(|(secret, _)| secret == text) {
+                // Its name was changed on the way, so that it is not found where it was written.
+                Some((_, written)) if !text.is_empty() => quote(written),
+                _ => quote(&text.replace("${", "$${")),
+            },
+            toml::Value::Array(items) => {
+                let items: Vec<String> = items.iter().map(|item| self.inline(item)).collect();
+                format!("[{}]", items.join(", "))
+            }
+            toml::Value::Table(table) => {
+                let entries: Vec<String> =
+                    table.iter().map(|(name, value)| format!("{} = {}", key(name), self.inline(value))).collect();
+                braces(&entries)
+            }
+            other => other.to_string(),
+        }
+    }
+}
+
+/// A value as it was written, with its references.
+fn written_form(node: &Node) -> String {
+    match (&node.written, &node.value) {
+        (Some(written), _) => quote(written),
+        (None, Value::Text(text) | Value::Loose(text)) => quote(&text.replace("${", "$${")),
+        (None, Value::Integer(number)) => number.to_string(),
+        (None, Value::Float(number)) => toml::Value::Float(*number).to_string(),
+        (None, Value::Bool(bool)) => bool.to_string(),
+        (None, Value::List(items)) => {
+            format!("[{}]", items.iter().map(written_form).collect::<Vec<_>>().join(", "))
+        }
+        (None, Value::Table(table)) => {
+            let entry =
+                |entry: &crate::config::document::Entry| format!("{} = {}", key(&entry.key), written_form(&entry.node));
+            braces(&table.entries().iter().map(entry).collect::<Vec<_>>())
+        }
+        (None, Value::Unknown) => quote(""),
+    }
+}
+
+fn braces(entries: &[String]) -> String {
+    if entries.is_empty() { "{}".into() } else { format!("{{ {} }}", entries.join(", ")) }
+}
+
+fn key(name: &str) -> String {
+    let bare = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
+    if !name.is_empty() && name.chars().all(bare) { name.to_owned() } else { quote(name) }
+}
+
+/// A basic string of TOML, on one line.
+fn quote(text: &str) -> String {
+    let mut quoted = String::with_capacity(text.len() + 2);
+    quoted.push('"');
+    for c in text.chars() {
+        match c {
+            '"' => quoted.push_str("\\\""),
+            '\\' => quoted.push_str("\\\\"),
+            '\n' => quoted.push_str("\\n"),
+            '\r' => quoted.push_str("\\r"),
+            '\t' => quoted.push_str("\\t"),
+            c if c.is_control() => quoted.push_str(&format!("\\u{:04X}", u32::from(c))),
+            c => quoted.push(c),
+        }
+    }
+    quoted.push('"');
+    quoted
+}

@@ -1,0 +1,238 @@
+//! What follows from the answer to an attempt: which events are final, which come again, and when.
+
+use std::time::Duration;
+
+use arrow_schema::ArrowError;
+use tokio::time::{Instant, sleep};
+
+use super::Stopped;
+use super::dead_letters::{DeadLetter, Unkept};
+use super::gate::Cause;
+use super::instances::Answer;
+use super::lane::{Lane, Piece, Round, Shared, Story};
+use super::retry::Decision;
+use super::settings::Outage;
+use super::verdict::Verdict;
+use crate::batch::RowSet;
+use crate::envelope::{Envelope, Final};
+use crate::sink::{Failure, FailureKind, Outcome, Refusal};
+
+impl Lane {
+    /// Settles what is final, and puts what comes again in front of what is left, in order.
+    pub(super) async fn judge(&self, piece: Piece, answer: Answer, round: &mut Round) -> Result<(), Stopped> {
+        let shared = &*self.shared;
+        let waits = shared.settings.retry.outage == Outage::Wait;
+        match answer {
+            Answer::Outcome(Outcome::Written) => {
+                shared.gate.open();
+                round.search.found();
+                shared.written(piece.envelope);
+            }
+            Answer::Outcome(Outcome::Partial { refused, stopped_at }) => {
+                shared.gate.open();
+                return self.judge_events(piece, refused, stopped_at, round).await;
+            }
+            Answer::Failed(failure) if failure.kind == FailureKind::Halted => {
+                shared.instances.reopen(self.number, shared.settings.timeout).await;
+                self.hold(piece, Cause::Halted(failure), round);
+            }
+            Answer::Failed(failure) if failure.kind == FailureKind::Rejected => {
+                return self.halve(piece, failure, round).await;
+            }
+            Answer::NotOpened(failure) if failure.kind == FailureKind::Halted => {
+                self.hold(piece, Cause::Halted(failure), round);
+            }
+            Answer::NotOpened(failure) if waits => self.hold(piece, Cause::Outage(failure), round),
+            Answer::Failed(failure) | Answer::NotOpened(failure) | Answer::TimedOut(failure) => {
+                return self.again(piece, failure, round).await;
+            }
+            Answer::Broke { alone: false, .. } => {
+                // Not charged: another call in the same instance may be the cause.
+                shared.gate.open();
+                let story = Story { alone: true, ..piece.story };
+                round.left.push_front(Piece { story, ..piece });
+            }
+            Answer::Broke { failure, alone: true } => return self.halve(piece, failure, round).await,
+        }
+        Ok(())
+    }
+
+    /// Nothing passes until the cause is gone; nothing is charged.
+    fn hold(&self, piece: Piece, cause: Cause, round: &mut Round) {
+        if self.shared.gate.closed().as_ref() != Some(&cause) {
+            tracing::warn!(path = %self.shared.path, ?cause, "the gate is closed");
+        }
+        self.shared.gate.close(cause);
+        round.left.push_front(piece);
+    }
+
+    /// The same events again, unmerged, as long as their attempts last.
+    async fn again(&self, piece: Piece, failure: Failure, round: &mut Round) -> Result<(), Stopped> {
+        let shared = &*self.shared;
+        let charged = piece.story.charged(failure.kind);
+        match shared.decide(&charged, failure.kind) {
+            Decision::Again(pause) => {
+                match failure.kind {
+                    FailureKind::Transient { after: Some(_) } => {
+                        shared.gate.close_for(Cause::Advice(failure), pause);
+                    }
+                    _ => shared.gate.open(),
+                }
+                round.left.push_front(shared.later(Piece { story: charged, ..piece }, pause));
+                Ok(())
+            }
+            Decision::GiveUp if shared.settings.retry.outage == Outage::Wait => {
+                self.hold(piece, Cause::Outage(failure), round);
+                Ok(())
+            }
+            Decision::GiveUp => {
+                shared.gate.open();
+                shared.bury(Piece { story: charged, ..piece }, &failure).await
+            }
+        }
+    }
+
+    /// The events at fault are in one half or the other. A single one is found; too long a search is given up.
+    async fn halve(&self, piece: Piece, failure: Failure, round: &mut Round) -> Result<(), Stopped> {
+        self.shared.gate.open();
+        let worth_it = round.search.missed();
+        let (story, mut second) = (piece.story.charged(failure.kind), piece.envelope);
+        if second.len() > 1 && worth_it {
+            let first = second.split_front(second.len() / 2);
+            round.left.push_front(Piece { envelope: second, story });
+            round.left.push_front(Piece { envelope: first, story });
+            return Ok(());
+        }
+        let piece = Piece { envelope: second, story };
+        match self.shared.decide(&story, failure.kind) {
+            Decision::Again(pause) => {
+                round.left.push_front(self.shared.later(piece, pause));
+                Ok(())
+            }
+            Decision::GiveUp => self.shared.bury(piece, &failure).await,
+        }
+    }
+
+    async fn judge_events(
+        &self,
+        piece: Piece,
+        refused: Vec<Refusal>,
+        stopped_at: usize,
+        round: &mut Round,
+    ) -> Result<(), Stopped> {
+        let shared = &*self.shared;
+        if refused.is_empty() && stopped_at == 0 {
+            // Uncharged, this would go on for ever.
+            let idle = Failure::transient("nothing-tried", "the sink stopped before the first event");
+            return self.again(piece, idle, round).await;
+        }
+        let verdict = Verdict::new(piece.envelope.len(), refused, stopped_at);
+        let story = piece.story;
+        let mut rest = Rest::new(piece.envelope);
+        if let Some(written) = rest.part(&verdict.written).map_err(|error| shared.columns(error))? {
+            round.search.found();
+            shared.written(written);
+        }
+        let mut next = Vec::new();
+        for Refusal { rows, failure } in verdict.rejected.into_iter().chain(verdict.again) {
+            let part = rest.part(&rows).map_err(|error| shared.columns(error))?;
+            let story = story.charged(failure.kind);
+            match (part.map(|envelope| Piece { envelope, story }), shared.decide(&story, failure.kind)) {
+                (None, _) => {}
+                (Some(part), Decision::Again(pause)) => next.push(shared.later(part, pause)),
+                (Some(part), Decision::GiveUp) => shared.bury(part, &failure).await?,
+            }
+        }
+        // What is left was not tried, and is not charged.
+        if !rest.envelope.is_empty() {
+            next.push(Piece { envelope: rest.envelope, story });
+        }
+        for piece in next.into_iter().rev() {
+            round.left.push_front(piece);
+        }
+        Ok(())
+    }
+}
+
+/// What is left of a batch, part after part of which is taken away.
+struct Rest {
+    envelope: Envelope,
+    /// Which rows of the batch these are.
+    rows: RowSet,
+}
+
+impl Rest {
+    fn new(envelope: Envelope) -> Rest {
+        Rest { rows: RowSet::all(envelope.len()), envelope }
+    }
+
+    /// Takes rows of the batch away from what is left of it; `None` if there are none.
+    fn part(&mut self, rows: &RowSet) -> Result<Option<Envelope>, ArrowError> {
+        if rows.is_empty() {
+            return Ok(None);
+        }
+        let (part, others) = std::mem::take(&mut self.envelope).select(&rows.within(&self.rows))?;
+        self.envelope = others;
+        self.rows = self.rows.without(rows);
+        Ok(Some(part))
+    }
+}
+
+impl Story {
+    /// After one more attempt that counts.
+    fn charged(self, kind: FailureKind) -> Story {
+        Story { tally: self.tally.charged(kind), ..self }
+    }
+}
+
+impl Shared {
+    fn decide(&self, story: &Story, kind: FailureKind) -> Decision {
+        let elapsed = story.began.map(|(began, _)| began.elapsed()).unwrap_or_default();
+        self.settings.retry.decide(kind, story.tally, elapsed, (self.jitter)())
+    }
+
+    fn later(&self, piece: Piece, pause: Duration) -> Piece {
+        self.metrics.retried.add(piece.envelope.len() as u64);
+        Piece { story: Story { not_before: Some(Instant::now() + pause), ..piece.story }, ..piece }
+    }
+
+    fn written(&self, envelope: Envelope) {
+        self.metrics.written_bytes.add(envelope.batch().payload_bytes() as u64);
+        envelope.settle(Final::Written);
+    }
+
+    /// Into the dead letters, durably, before anything is settled. Waits where they are full.
+    async fn bury(&self, piece: Piece, failure: &Failure) -> Result<(), Stopped> {
+        if matches!(failure.kind, FailureKind::Rejected | FailureKind::Halted) {
+            self.metrics.rejected.add(piece.envelope.len() as u64);
+        }
+        let letter = DeadLetter {
+            path: &self.path,
+            batch: piece.envelope.batch(),
+            failure,
+            attempts: piece.story.tally.attempts,
+            since: piece.story.began.map(|(_, began)| began),
+        };
+        loop {
+            match self.dead_letters.put(letter).await {
+                Ok(()) => break,
+                Err(Unkept::Full { .. }) => {
+                    self.gate.close(Cause::DeadLettersFull);
+                    tokio::select! {
+                        () = sleep(self.settings.gate.probe) => {}
+                        // Given up, to be read again.
+                        () = self.given_up() => return Ok(()),
+                    }
+                }
+                Err(Unkept::Failed { message }) => {
+                    return Err(Stopped::DeadLetters { path: self.path.clone(), message });
+                }
+            }
+        }
+        if self.gate.closed() == Some(Cause::DeadLettersFull) {
+            self.gate.open();
+        }
+        piece.envelope.settle(Final::DeadLettered);
+        Ok(())
+    }
+}

@@ -1,0 +1,306 @@
+//! From one source to the queues of all sinks that it feeds, and its acknowledgements back.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arrow_schema::ArrowError;
+use tokio::sync::watch;
+use tokio::task::{JoinError, JoinSet};
+use tokio::time::{Instant, Interval, sleep};
+use tracing::{error, warn};
+
+use super::positions::Store;
+use super::route::{Routed, Router};
+use crate::batch::RowSet;
+use crate::delivery::{DeadLetter, DeadLetters, Queue, Stopped, Unkept};
+use crate::envelope::{Block, Charge, Envelope, Final, Ledger, Path};
+use crate::metrics::SourceMetrics;
+use crate::sink::Failure;
+use crate::source::{Demand, Input, Open, Resume, Source, SourceError};
+
+/// How long to wait before trying again to keep what framing or routes rejected.
+const FULL_PAUSE: Duration = Duration::from_secs(1);
+
+/// Why a feed ended before everything was delivered.
+#[derive(Debug, thiserror::Error)]
+pub enum FeedError {
+    /// The source can't go on. What it had read was delivered.
+    #[error("source `{source_name}`: {error}")]
+    Source {
+        /// Which.
+        source_name: Arc<str>,
+        /// Why.
+        error: SourceError,
+    },
+    /// A delivery can't go on.
+    #[error(transparent)]
+    Stopped(#[from] Stopped),
+    /// A task panicked: a defect.
+    #[error("a delivery broke down: {0}")]
+    Panicked(#[from] JoinError),
+    /// Events could not be copied apart: a defect.
+    #[error("the events of a block can't be taken apart: {0}")]
+    Columns(#[from] ArrowError),
+    /// What framing or routes rejected could not be kept.
+    #[error("dead letters can't be written: {0}")]
+    DeadLetters(String),
+}
+
+/// What a feed is made of.
+pub(super) struct Feed {
+    pub(super) name: Arc<str>,
+    pub(super) open: Box<dyn Open>,
+    pub(super) resume: Resume,
+    pub(super) ledger: Ledger,
+    pub(super) fans: Vec<Fan>,
+    /// What framing rejects.
+    pub(super) framing: Path,
+    pub(super) dead_letters: Arc<dyn DeadLetters>,
+    pub(super) store: Store,
+    pub(super) position_interval: Duration,
+    pub(super) metrics: Arc<SourceMetrics>,
+    pub(super) deliveries: JoinSet<Result<(), Stopped>>,
+    pub(super) signals: FeedSignals,
+}
+
+/// One pipeline of a source.
+pub(super) struct Fan {
+    pub(super) router: Router,
+    pub(super) sinks: Vec<(Path, Queue)>,
+    /// What its routes reject.
+    pub(super) rejects: Path,
+}
+
+/// What a feed is told from outside.
+#[derive(Clone)]
+pub(super) struct FeedSignals {
+    /// Read no more; deliver what was read.
+    pub(super) stop: watch::Receiver<bool>,
+    /// Wait no more.
+    pub(super) give_up: watch::Receiver<bool>,
+}
+
+impl Feed {
+    /// Runs until the source has ended, or a stop, and everything that was read is final, or given up.
+    pub(super) async fn run(self) -> Result<(), FeedError> {
+        let failed = |error| FeedError::Source { source_name: self.name.clone(), error };
+        let source = self.open.open(self.resume.clone()).await.map_err(failed)?;
+        let mut running = Running { reading: true, aside: VecDeque::new(), failed: None, source, feed: self };
+        let ended = running.run().await;
+        // Whatever happened: what is final is never to be delivered again.
+        running.save().await;
+        ended
+    }
+}
+
+/// A feed whose source is open.
+struct Running {
+    feed: Feed,
+    source: Box<dyn Source>,
+    reading: bool,
+    /// What came while no events could be taken.
+    aside: VecDeque<Input>,
+    failed: Option<FeedError>,
+}
+
+impl Running {
+    async fn run(&mut self) -> Result<(), FeedError> {
+        let mut tick = ticks(self.feed.position_interval);
+        while !self.feed.deliveries.is_empty() {
+            if let Some(input) = self.aside.pop_front() {
+                self.take(input).await?;
+                continue;
+            }
+            let prompt = self.source.acknowledges_promptly();
+            tokio::select! {
+                biased;
+                Some(done) = self.feed.deliveries.join_next() => done??,
+                () = set(&mut self.feed.signals.stop), if self.reading => self.stop_reading(),
+                _ = tick.tick() => {
+                    self.save().await;
+                    self.reopen_abandoned().await?;
+                }
+                () = self.feed.ledger.changed(), if prompt => self.acknowledge().await,
+                input = self.source.next(Demand::Events), if self.reading => match input {
+                    Ok(input) => self.take(input).await?,
+                    Err(error) => self.source_failed(error),
+                },
+            }
+        }
+        self.failed.take().map_or(Ok(()), Err)
+    }
+
+    async fn take(&mut self, input: Input) -> Result<(), FeedError> {
+        match input {
+            Input::Assigned(partitions) => {
+                for (partition, begin) in &partitions {
+                    self.feed.ledger.assign(partition, *begin);
+                }
+            }
+            Input::Block(block) => self.hand_on(&block).await?,
+            Input::Revoked(partitions) => partitions.iter().for_each(|partition| self.feed.ledger.revoke(partition)),
+            Input::Ended => self.stop_reading(),
+        }
+        Ok(())
+    }
+
+    fn source_failed(&mut self, error: SourceError) {
+        self.failed = Some(FeedError::Source { source_name: self.feed.name.clone(), error });
+        self.stop_reading();
+    }
+
+    /// What was read is delivered; the deliveries end when their queues are empty.
+    fn stop_reading(&mut self) {
+        self.reading = false;
+        self.feed.fans.iter().flat_map(|fan| &fan.sinks).for_each(|(_, queue)| queue.close());
+    }
+
+    async fn hand_on(&mut self, block: &Block) -> Result<(), FeedError> {
+        self.feed.metrics.events.add(block.batch.len() as u64);
+        self.feed.metrics.bytes.add(block.batch.payload_bytes() as u64);
+        if let Some(rejects) = &block.rejects {
+            self.feed.metrics.rejected.add(rejects.batch.len() as u64);
+            if let Some(envelope) = self.feed.framing.take_rejects(&rejects.batch)? {
+                let failure = Failure::rejected(rejects.code, rejects.message.as_str());
+                self.reject(self.feed.framing.clone(), envelope, failure).await?;
+            }
+        }
+        // It wants none of the events, and has seen them all.
+        drop(self.feed.framing.take(block, &RowSet::default())?);
+        for fan in 0..self.feed.fans.len() {
+            let Routed { sinks, not_taken, failed } = self.feed.fans[fan].router.route(&block.batch);
+            for (sink, rows) in sinks.iter().enumerate() {
+                let (path, queue) = &self.feed.fans[fan].sinks[sink];
+                if let Some(envelope) = path.take(block, rows)? {
+                    let queue = queue.clone();
+                    let room = self.room(&queue, envelope.batch().bytes()).await?;
+                    queue.push(envelope, room);
+                }
+            }
+            self.reject_unrouted(fan, block, &not_taken, &failed).await?;
+        }
+        Ok(())
+    }
+
+    /// Waits for room in a queue. The source is kept alive meanwhile.
+    async fn room(&mut self, queue: &Queue, bytes: usize) -> Result<Option<Charge>, FeedError> {
+        let began = Instant::now();
+        let room = queue.room(bytes);
+        tokio::pin!(room);
+        loop {
+            tokio::select! {
+                biased;
+                room = &mut room => {
+                    self.feed.metrics.backpressure_us.add(began.elapsed().as_micros() as u64);
+                    return Ok(room);
+                }
+                // The delivery keeps or gives up what it finds in its queue.
+                () = set(&mut self.feed.signals.give_up) => return Ok(Some(Charge::default())),
+                Some(done) = self.feed.deliveries.join_next() => done??,
+                input = self.source.next(Demand::Nothing), if self.reading => match input {
+                    Ok(Input::Revoked(partitions)) => {
+                        partitions.iter().for_each(|partition| self.feed.ledger.revoke(partition));
+                    }
+                    Ok(input) => self.aside.push_back(input),
+                    Err(error) => {
+                        self.failed = Some(FeedError::Source { source_name: self.feed.name.clone(), error });
+                        self.reading = false;
+                        self.aside.push_back(Input::Ended);
+                    }
+                },
+            }
+        }
+    }
+
+    /// What no sink takes, where that is to be a dead letter.
+    async fn reject_unrouted(
+        &mut self,
+        fan: usize,
+        block: &Block,
+        not_taken: &RowSet,
+        failed: &RowSet,
+    ) -> Result<(), FeedError> {
+        let path = self.feed.fans[fan].rejects.clone();
+        let both = not_taken.union(failed);
+        let Some(envelope) = path.take(block, &both)? else { return Ok(()) };
+        let (failed, not_taken) = envelope.select(&failed.within(&both))?;
+        let no_condition = "no sink takes it, and `otherwise` is \"reject\"";
+        self.reject(path.clone(), not_taken, Failure::rejected("not-taken", no_condition)).await?;
+        let no_answer = "the conditions that it was asked could not be evaluated";
+        self.reject(path, failed, Failure::rejected("condition-failed", no_answer)).await
+    }
+
+    async fn reject(&mut self, path: Path, envelope: Envelope, failure: Failure) -> Result<(), FeedError> {
+        if envelope.is_empty() {
+            return Ok(());
+        }
+        let letter = DeadLetter {
+            path: path.name(),
+            batch: envelope.batch(),
+            failure: &failure,
+            attempts: 0,
+            since: None,
+        };
+        loop {
+            match self.feed.dead_letters.put(letter).await {
+                Ok(()) => break envelope.settle(Final::DeadLettered),
+                Err(Unkept::Failed { message }) => return Err(FeedError::DeadLetters(message)),
+                Err(full @ Unkept::Full { .. }) => {
+                    warn!(path = %path.name(), %full, "the source waits");
+                    tokio::select! {
+                        () = sleep(FULL_PAUSE) => {}
+                        () = set(&mut self.feed.signals.give_up) => return Ok(()),
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn acknowledge(&mut self) {
+        if let Err(error) = self.source.acknowledge(&self.feed.ledger.acknowledged()).await {
+            warn!(source = &*self.feed.name, %error, "an acknowledgement failed: events may come again");
+        }
+    }
+
+    /// Acknowledges, and saves where everything goes on.
+    async fn save(&mut self) {
+        self.acknowledge().await;
+        if !self.feed.open.replayable() {
+            return;
+        }
+        let positions = self.feed.ledger.positions();
+        if let Err(error) = self.feed.store.save(&self.feed.name, self.source.memo(), &positions).await {
+            error!(source = &*self.feed.name, %error, "positions can't be saved: after a crash events come again");
+        }
+    }
+
+    /// Events were given up while the run goes on: they are read again, from what is final.
+    async fn reopen_abandoned(&mut self) -> Result<(), FeedError> {
+        if !self.reading || !self.feed.open.replayable() || self.feed.ledger.abandoned().is_empty() {
+            return Ok(());
+        }
+        warn!(source = &*self.feed.name, "events were given up: the source is opened again where all are final");
+        let resume = Resume { positions: self.feed.ledger.acknowledged(), memo: self.source.memo() };
+        match self.feed.open.open(resume).await {
+            Ok(source) => self.source = source,
+            Err(error) => self.source_failed(error),
+        }
+        Ok(())
+    }
+}
+
+/// Returns once the value is true.
+async fn set(signal: &mut watch::Receiver<bool>) {
+    if signal.wait_for(|now| *now).await.is_err() {
+        // Nobody is left who could say so.
+        std::future::pending().await
+    }
+}
+
+fn ticks(every: Duration) -> Interval {
+    let mut tick = tokio::time::interval_at(Instant::now() + every, every);
+    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    tick
+}

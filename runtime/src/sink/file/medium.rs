@@ -1,0 +1,25 @@
+//! What lines are appended to.
+
+use std::fmt::Debug;
+use std::io;
+
+/// A file, or what stands in for one in a test.
+pub(super) trait Medium: Debug + Send + Sync {
+    /// How long it is.
+    fn len(&self) -> io::Result<u64>;
+
+    /// Adds all of the bytes at its end, or fails with perhaps some of them added.
+    fn append(&self, bytes: &[u8]) -> io::Result<()>;
+
+    /// Cuts it off at a length.
+    fn truncate(&self, len: u64) -> io::Result<()>;
+
+    /// Returns once what it holds would survive a power cut.
+    fn sync(&self) -> io::Result<()>;
+
+    /// Whether it is no more what is found under its name.
+    fn is_gone(&self) -> bool;
+
+    /// It ends with a whole line, and nothing will be added. Called before it is dropped, unless something broke.
+    fn finish(&self) -> io::Result<()>;
+}

@@ -1,0 +1,347 @@
+//! Writes batches into the files that their events go to.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::io::{self, ErrorKind};
+use std::path::Path;
+use std::sync::Arc;
+
+use super::appender::Appender;
+use super::lines::Lines;
+use super::medium::Medium;
+use super::{Fsync, PathTemplate, Settings};
+use crate::batch::{Batch, RowSet};
+use crate::sink::{Failure, FailureKind, Outcome, Refusal, WriteError};
+
+/// Files that are open at the same time, where the path depends on the event.
+const OPEN: usize = 100;
+
+/// A buffer that grew beyond this for one large batch is given back.
+const KEEP: usize = 4 << 20;
+
+/// Opens a file for appending.
+pub(super) type Opener = Box<dyn Fn(&Path) -> io::Result<Arc<dyn Medium>> + Send>;
+
+/// All files of one sink.
+pub(super) struct Writer {
+    path: PathTemplate,
+    fsync: Fsync,
+    opener: Opener,
+    files: HashMap<String, Slot>,
+    /// Counts uses of files, so that it is known which was used last.
+    uses: u64,
+    text: Vec<u8>,
+}
+
+#[derive(Debug)]
+struct Slot {
+    appender: Appender,
+    used: u64,
+}
+
+/// The events of a batch that go to one file.
+#[derive(Debug, Default)]
+struct Group {
+    rows: Vec<u32>,
+    text: Vec<u8>,
+}
+
+impl Writer {
+    pub(super) fn new(settings: &Settings, opener: Opener) -> Writer {
+        let (path, fsync) = (settings.path.clone(), settings.fsync);
+        Writer { path, fsync, opener, files: HashMap::new(), uses: 0, text: Vec::new() }
+    }
+
+    /// Opens the file that all events go to, so that what is wrong with it is known before any event comes. One that was
+    /// moved away is left for a new one.
+    pub(super) fn open(&mut self) -> Result<(), Failure> {
+        let Some(path) = self.path.constant().map(str::to_owned) else { return Ok(()) };
+        if self.files.get(&path).is_some_and(|slot| slot.appender.is_gone()) {
+            self.close(&path);
+        }
+        self.file(&path).map(|_| ()).map_err(|error| self.failure(&path, &error))
+    }
+
+    /// An event that can't be a line, or whose path can't be made, is rejected.
+    pub(super) fn write(&mut self, batch: &Batch) -> Result<Outcome, WriteError> {
+        let refused = match self.path.constant().map(str::to_owned) {
+            Some(path) => self.write_one(&path, batch)?,
+            None => self.write_several(batch),
+        };
+        Ok(Outcome::new(batch.len(), refused, None)?)
+    }
+
+    fn write_one(&mut self, path: &str, batch: &Batch) -> Result<Vec<Refusal>, Failure> {
+        let (lines, mut text, mut refused) = (Lines::new(batch), std::mem::take(&mut self.text), Refusals::default());
+        text.clear();
+        if !lines.all(&mut text) {
+            for row in 0..batch.len() {
+                if lines.one(&mut text, row).is_err() {
+                    refused.add(row as u32, not_a_line());
+                }
+            }
+        }
+        let appended = self.append(path, &text);
+        if text.capacity() <= KEEP {
+            self.text = text;
+        }
+        appended.map(|()| refused.finish())
+    }
+
+    fn write_several(&mut self, batch: &Batch) -> Vec<Refusal> {
+        let (lines, mut groups, mut refused) = (Lines::new(batch), HashMap::new(), Refusals::default());
+        let mut path = String::new();
+        for row in 0..batch.len() {
+            if let Err(failure) = self.path.of(batch, row, &mut path) {
+                refused.add(row as u32, failure);
+                continue;
+            }
+            if !groups.contains_key(&path) {
+                groups.insert(path.clone(), Group::default());
+            }
+            let Some(group) = groups.get_mut(&path) else { continue };
+            match lines.one(&mut group.text, row) {
+                Ok(()) => group.rows.push(row as u32),
+                Err(_) => refused.add(row as u32, not_a_line()),
+            }
+        }
+        for (path, group) in groups {
+            if let Err(failure) = self.append(&path, &group.text) {
+                group.rows.iter().for_each(|row| refused.add(*row, failure.clone()));
+            }
+        }
+        refused.finish()
+    }
+
+    fn append(&mut self, path: &str, text: &[u8]) -> Result<(), Failure> {
+        // Tombstones have no lines.
+        if text.is_empty() {
+            return Ok(());
+        }
+        let sync = self.fsync == Fsync::Batch;
+        let appended = self.file(path).and_then(|appender| appender.append(text, sync));
+        appended.map_err(|error| self.failure(path, &error))
+    }
+
+    fn file(&mut self, path: &str) -> io::Result<&mut Appender> {
+        self.uses += 1;
+        if !self.files.contains_key(path) {
+            if self.files.len() >= OPEN
+                && let Some((oldest, _)) = self.files.iter().min_by_key(|(_, slot)| slot.used)
+            {
+                self.close(&oldest.clone());
+            }
+            let appender = Appender::new((self.opener)(Path::new(path))?);
+            self.files.insert(path.to_owned(), Slot { appender, used: 0 });
+        }
+        let slot = self.files.get_mut(path).ok_or(ErrorKind::NotFound)?;
+        slot.used = self.uses;
+        Ok(&mut slot.appender)
+    }
+
+    fn close(&mut self, path: &str) {
+        let Some(slot) = self.files.remove(path) else { return };
+        if let Err(error) = slot.appender.finish(self.fsync != Fsync::Never) {
+            tracing::warn!(file = path, "could not be closed in good order: {error}");
+        }
+    }
+
+    /// What has to be synced, once for each write.
+    pub(super) fn take_dirty(&mut self) -> Vec<Arc<dyn Medium>> {
+        self.files.values_mut().filter_map(|slot| slot.appender.take_dirty()).collect()
+    }
+
+    /// Closes all files, synced unless that is not wanted. Says what went wrong with the first that could not be.
+    pub(super) fn finish(&mut self) -> Result<(), Failure> {
+        let sync = self.fsync != Fsync::Never;
+        let files = std::mem::take(&mut self.files);
+        let finished = files.into_iter().map(|(path, slot)| (slot.appender.finish(sync), path));
+        let failed: Vec<_> = finished.filter_map(|(done, path)| done.err().map(|error| (path, error))).collect();
+        failed.first().map_or(Ok(()), |(path, error)| Err(self.failure(path, error)))
+    }
+
+    /// What an error means. Where the path is the event's doing, nothing is wrong with the sink.
+    fn failure(&self, path: &str, error: &io::Error) -> Failure {
+        let of = |kind, code| Failure::new(kind, code, format!("{path} can't be written: {error}"));
+        let operator = match self.path.constant() {
+            Some(_) => FailureKind::Halted,
+            None => FailureKind::Rejected,
+        };
+        match error.kind() {
+            ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => {
+                of(FailureKind::Transient { after: None }, "disk-full")
+            }
+            ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => of(operator, "denied"),
+            ErrorKind::IsADirectory | ErrorKind::NotADirectory | ErrorKind::InvalidFilename => of(operator, "path"),
+            ErrorKind::ResourceBusy => of(FailureKind::Halted, "locked"),
+            _ => of(FailureKind::Transient { after: None }, "io"),
+        }
+    }
+}
+
+impl fmt::Debug for Writer {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.debug_struct("Writer").field("path", &self.path).field("files", &self.files).finish_non_exhaustive()
+    }
+}
+
+fn not_a_line() -> Failure {
+    let message = "the payload has a newline and is not JSON: a file of lines can't hold it as one event";
+    Failure::rejected("newline", message)
+}
+
+/// Events that were refused, alike ones together.
+#[derive(Debug, Default)]
+struct Refusals(Vec<(Failure, Vec<u32>)>);
+
+impl Refusals {
+    fn add(&mut self, row: u32, failure: Failure) {
+        match self.0.iter_mut().find(|(known, _)| *known == failure) {
+            Some((_, rows)) => rows.push(row),
+            None => self.0.push((failure, vec![row])),
+        }
+    }
+
+    fn finish(self) -> Vec<Refusal> {
+        self.0.into_iter().map(|(failure, rows)| Refusal { rows: RowSet::from_rows(rows), failure }).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::batch::{BatchBuilder, Event, Partition};
+    use crate::sink::file::appender::tests::Fake;
+    use std::sync::Mutex;
+
+    fn batch(events: &[(&str, &str)]) -> Batch {
+        let mut builder = BatchBuilder::new();
+        for (key, payload) in events {
+            let event = Event { key: Some(key.as_bytes()), payload: Some(payload.as_bytes()), ..Event::default() };
+            builder.push(&Partition::from("p"), event);
+        }
+        builder.finish().unwrap()
+    }
+
+    type Opened = Arc<Mutex<Vec<(String, Arc<Fake>)>>>;
+
+    /// Every file is a fake with so much room; paths that contain `!` can't be opened.
+    fn writer(path: &str, fsync: Fsync, room: usize) -> (Writer, Opened) {
+        let opened = Opened::default();
+        let files = opened.clone();
+        let opener = move |path: &Path| -> io::Result<Arc<dyn Medium>> {
+            if path.to_string_lossy().contains('!') {
+                return Err(ErrorKind::PermissionDenied.into());
+            }
+            let fake = Fake::with_room(room);
+            files.lock().unwrap().push((path.display().to_string(), fake.clone()));
+            Ok(fake)
+        };
+        let settings = Settings { path: PathTemplate::new(path).unwrap(), fsync };
+        (Writer::new(&settings, Box::new(opener)), opened)
+    }
+
+    fn refused(outcome: Result<Outcome, WriteError>) -> Vec<(Vec<u32>, &'static str, String)> {
+        match outcome.unwrap() {
+            Outcome::Written => Vec::new(),
+            Outcome::Partial { refused, .. } => {
+                let one = |refusal: Refusal| {
+                    let Failure { kind, code, .. } = refusal.failure;
+                    (refusal.rows.iter().collect(), kind.name(), code.to_string())
+                };
+                refused.into_iter().map(one).collect()
+            }
+        }
+    }
+
+    #[test]
+    fn a_batch_is_one_write() {
+        let (mut writer, opened) = writer("f", Fsync::Batch, 1000);
+        assert_eq!(writer.write(&batch(&[("k", "one"), ("k", "two")])), Ok(Outcome::Written));
+        let (path, fake) = opened.lock().unwrap()[0].clone();
+        assert_eq!((path.as_str(), fake.text().as_str()), ("f", "one\ntwo\n"));
+        assert_eq!(*fake.calls.lock().unwrap(), ["append", "sync"]);
+    }
+
+    #[test]
+    fn only_the_event_that_is_no_line_is_rejected() {
+        let (mut writer, opened) = writer("f", Fsync::Never, 1000);
+        let outcome = writer.write(&batch(&[("k", "one"), ("k", "a\nb"), ("k", "two"), ("k", "\n\n")]));
+        assert_eq!(refused(outcome), [(vec![1, 3], "rejected", "newline".into())]);
+        assert_eq!(opened.lock().unwrap()[0].1.text(), "one\ntwo\n");
+        let mut builder = BatchBuilder::new();
+        builder.push(&Partition::from("p"), Event::default());
+        assert_eq!(writer.write(&builder.finish().unwrap()), Ok(Outcome::Written), "a tombstone");
+    }
+
+    #[test]
+    fn a_full_disk_is_an_outage_that_leaves_nothing_and_ends() {
+        let (mut writer, opened) = writer("f", Fsync::Never, 5);
+        let error = writer.write(&batch(&[("k", "one"), ("k", "two")])).unwrap_err();
+        assert_eq!(error.failure().kind, FailureKind::Transient { after: None });
+        assert_eq!(&*error.failure().code, "disk-full");
+        let fake = opened.lock().unwrap()[0].1.clone();
+        assert_eq!(fake.text(), "");
+        *fake.room.lock().unwrap() = 100;
+        assert_eq!(writer.write(&batch(&[("k", "one")])), Ok(Outcome::Written));
+        assert_eq!(fake.text(), "one\n");
+    }
+
+    #[test]
+    fn what_an_operator_must_mend_halts_unless_the_event_named_it() {
+        let (mut one, _) = writer("!", Fsync::Never, 100);
+        assert_eq!(one.open().unwrap_err().kind, FailureKind::Halted);
+        assert_eq!(one.write(&batch(&[("k", "x")])).unwrap_err().failure().kind, FailureKind::Halted);
+        let (mut several, opened) = writer("d/{key}", Fsync::Never, 100);
+        let outcome = several.write(&batch(&[("a", "1"), ("!", "2"), ("../b", "3"), ("a", "4")]));
+        let mut outcome = refused(outcome);
+        outcome.sort();
+        assert_eq!(outcome, [(vec![1], "rejected", "denied".into()), (vec![2], "rejected", "path".into())]);
+        assert_eq!(opened.lock().unwrap()[0].1.text(), "1\n4\n");
+        let busy = one.failure("f", &ErrorKind::ResourceBusy.into());
+        assert_eq!((busy.kind, &*busy.code), (FailureKind::Halted, "locked"));
+    }
+
+    #[test]
+    fn few_files_are_open_and_one_that_is_closed_is_in_good_order() {
+        let (mut writer, opened) = writer("d/{key}", Fsync::Every(std::time::Duration::from_secs(1)), 100);
+        for key in 0..OPEN + 10 {
+            writer.write(&batch(&[("0", "again"), (&key.to_string(), "x")])).unwrap();
+            assert!(writer.files.len() <= OPEN);
+        }
+        let opened = opened.lock().unwrap();
+        assert_eq!(opened.len(), OPEN + 10, "the file that was used all the time was never closed");
+        assert_eq!(*opened[1].1.calls.lock().unwrap(), ["append", "sync", "finish"]);
+        assert_eq!(writer.take_dirty().len(), OPEN);
+        assert!(writer.take_dirty().is_empty());
+    }
+
+    #[test]
+    fn closing_syncs_unless_that_is_not_wanted_and_tells_what_failed() {
+        for (fsync, calls) in [
+            (Fsync::Never, vec!["append", "finish"]),
+            (Fsync::Every(std::time::Duration::from_secs(1)), vec!["append", "sync", "finish"]),
+            (Fsync::Batch, vec!["append", "sync", "finish"]),
+        ] {
+            let (mut writer, opened) = writer("f", fsync, 100);
+            writer.write(&batch(&[("k", "x")])).unwrap();
+            writer.finish().unwrap();
+            assert_eq!(*opened.lock().unwrap()[0].1.calls.lock().unwrap(), calls);
+        }
+        let (mut writer, opened) = writer("f", Fsync::default(), 100);
+        writer.write(&batch(&[("k", "x")])).unwrap();
+        *opened.lock().unwrap()[0].1.failing.lock().unwrap() = vec!["sync"];
+        assert_eq!(&*writer.finish().unwrap_err().code, "io");
+    }
+
+    #[test]
+    fn opening_again_leaves_a_file_that_was_moved_away() {
+        let (mut writer, opened) = writer("f", Fsync::Never, 100);
+        writer.open().unwrap();
+        writer.open().unwrap();
+        assert_eq!(opened.lock().unwrap().len(), 1);
+        *opened.lock().unwrap()[0].1.failing.lock().unwrap() = vec!["gone"];
+        writer.open().unwrap();
+        assert_eq!(opened.lock().unwrap().len(), 2);
+    }
+}

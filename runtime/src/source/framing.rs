@@ -1,0 +1,22 @@
+//! Framing: how bytes that are read become events.
+//!
+//! A framer does no I/O. Its user reads into the buffer that it gives out and hands the buffer back, and the buffer
+//! itself becomes the payload column.
+
+mod lines;
+mod pool;
+mod settings;
+
+pub use lines::Lines;
+pub use settings::{Framing, Settings};
+
+use crate::batch::Partition;
+
+impl Settings {
+    /// A framer of one partition, from a position at which an event begins.
+    pub fn framer(&self, partition: Partition, position: u64) -> Lines {
+        match self.framing {
+            Framing::Lines => Lines::new(partition, position, self.max_event_bytes as usize),
+        }
+    }
+}

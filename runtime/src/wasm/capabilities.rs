@@ -1,0 +1,131 @@
+//! What a component may use beside its events: nothing, unless it is granted.
+
+mod addresses;
+mod dirs;
+mod http;
+
+use std::collections::{BTreeMap, HashSet};
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use wasmtime_wasi::WasiCtx;
+
+use super::output::Output;
+use super::settings::Allow;
+
+pub(super) use http::Hooks;
+
+/// A grant that can't be given as it is written.
+#[derive(Debug, thiserror::Error)]
+pub enum BadGrant {
+    /// `allow.http`
+    #[error("`allow.http`: `{to}` {problem}")]
+    Http {
+        /// The destination as written.
+        to: String,
+        /// What is wrong, and what would be accepted.
+        problem: String,
+    },
+    /// `allow.dirs`
+    #[error("`allow.dirs`: `{dir}` {problem}")]
+    Dir {
+        /// The directory as written.
+        dir: String,
+        /// What is wrong, and what would be accepted.
+        problem: String,
+    },
+    /// `allow.env`
+    #[error("`allow.env`: the variable `{0}` is not set: set it, or take it out")]
+    Env(String),
+    /// The client for requests can't be made.
+    #[error("`allow.http` can't be granted: {0}")]
+    Client(String),
+}
+
+/// What one sink's component may use, for all its instances.
+pub(super) struct Capabilities {
+    dirs: Vec<dirs::Grant>,
+    env: Vec<(String, String)>,
+    http: Arc<http::Http>,
+    denials: Arc<Denials>,
+}
+
+impl Capabilities {
+    /// Fails when a grant can't be given. `env` has the values of the variables that are granted, and perhaps others.
+    pub(super) fn new(
+        pipeline: &str,
+        sink: &str,
+        allow: &Allow,
+        env: &BTreeMap<String, String>,
+    ) -> Result<Capabilities, BadGrant> {
+        let denials = Arc::new(Denials::new(pipeline, sink));
+        let value = |name: &String| env.get(name).cloned().ok_or_else(|| BadGrant::Env(name.clone()));
+        Ok(Capabilities {
+            dirs: allow.dirs.iter().map(dirs::Grant::new).collect::<Result<_, _>>()?,
+            env: allow.env.iter().map(|name| Ok((name.clone(), value(name)?))).collect::<Result<_, _>>()?,
+            http: Arc::new(http::Http::new(&allow.http, Arc::clone(&denials))?),
+            denials,
+        })
+    }
+
+    /// For one instance. Fails when a directory is gone.
+    pub(super) fn context(&self, stdout: Output, stderr: Output) -> Result<WasiCtx, BadGrant> {
+        let mut context = WasiCtx::builder();
+        let denials = Arc::clone(&self.denials);
+        context.stdout(stdout).stderr(stderr).envs(&self.env).socket_addr_check(move |address, _| {
+            denials.socket(address);
+            Box::pin(async { false })
+        });
+        for dir in &self.dirs {
+            dir.open_in(&mut context)?;
+        }
+        Ok(context.build())
+    }
+
+    /// For one instance.
+    pub(super) fn hooks(&self) -> Hooks {
+        Hooks::new(Arc::clone(&self.http))
+    }
+}
+
+/// Says once what was denied, and which line would grant it.
+#[derive(Debug)]
+pub(super) struct Denials {
+    pipeline: String,
+    sink: String,
+    said: Mutex<HashSet<String>>,
+}
+
+/// So many different denials are logged: a guest could go through all addresses there are.
+const MAX_DENIALS: usize = 32;
+
+impl Denials {
+    fn new(pipeline: &str, sink: &str) -> Denials {
+        Denials { pipeline: pipeline.to_owned(), sink: sink.to_owned(), said: Mutex::default() }
+    }
+
+    fn socket(&self, address: SocketAddr) {
+        if self.is_new(&format!("socket {}", address.ip())) {
+            let (pipeline, sink) = (&self.pipeline, &self.sink);
+            tracing::warn!(pipeline, sink, "denied: a connection to {address}: wasm sinks open no sockets; use HTTP");
+        }
+    }
+
+    /// `what` was denied; `cure` would grant it.
+    pub(super) fn request(&self, what: &str, cure: &str) {
+        if self.is_new(what) {
+            let (pipeline, sink) = (&self.pipeline, &self.sink);
+            tracing::warn!(pipeline, sink, "denied: {what}: to grant it, write `{cure}` under this sink");
+        }
+    }
+
+    fn is_new(&self, what: &str) -> bool {
+        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        said.len() < MAX_DENIALS && said.insert(what.to_owned())
+    }
+
+    #[cfg(test)]
+    pub(super) fn said(&self) -> Vec<String> {
+        self.said.lock().unwrap().iter().cloned().collect()
+    }
+}

@@ -1,0 +1,64 @@
+//! What belongs to one store: its capabilities and its limits.
+
+use std::sync::Arc;
+
+use wasmtime::component::ResourceTable;
+use wasmtime::{Engine, Store, UpdateDeadline};
+use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
+use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
+
+use super::capabilities::Hooks;
+use super::limits::{Cpu, Memory};
+use super::settings::Limits;
+
+/// The most files, streams, requests and the like that an instance holds at a time.
+const MAX_RESOURCES: usize = 10_000;
+/// Bytes that one call of the host copies out of a guest at most.
+const MAX_LIFTED: usize = 128 << 20;
+
+/// See the module.
+pub(super) struct State {
+    wasi: WasiCtx,
+    http: WasiHttpCtx,
+    hooks: Hooks,
+    table: ResourceTable,
+    memory: Memory,
+}
+
+impl State {
+    /// Whether the guest was refused memory.
+    pub(super) fn memory_was_refused(&self) -> bool {
+        self.memory.was_refused()
+    }
+}
+
+/// A store whose guest gives way at every tick, and ends when it has spent its time on the processor.
+pub(super) fn store(engine: &Engine, wasi: WasiCtx, hooks: Hooks, limits: &Limits) -> (Store<State>, Arc<Cpu>) {
+    let mut table = ResourceTable::new();
+    table.set_max_capacity(MAX_RESOURCES);
+    let memory = Memory::new(limits.memory);
+    let mut store = Store::new(engine, State { wasi, http: WasiHttpCtx::new(), hooks, table, memory });
+    store.limiter(|state| &mut state.memory);
+    store.set_hostcall_fuel(MAX_LIFTED);
+    store.set_max_component_handles(MAX_RESOURCES);
+    let cpu = Cpu::new(limits.cpu);
+    let meter = Arc::clone(&cpu);
+    store.epoch_deadline_callback(move |_| {
+        meter.check().map_err(wasmtime::Error::new)?;
+        Ok(UpdateDeadline::Yield(1))
+    });
+    store.set_epoch_deadline(1);
+    (store, cpu)
+}
+
+impl WasiView for State {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
+    }
+}
+
+impl WasiHttpView for State {
+    fn http(&mut self) -> WasiHttpCtxView<'_> {
+        WasiHttpCtxView { hooks: &mut self.hooks, table: &mut self.table, ctx: &mut self.http }
+    }
+}
