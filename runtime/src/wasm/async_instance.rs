@@ -178,7 +178,11 @@ impl Owner {
         let life = async {
             let component = pre.instantiate_async(&mut store).await?;
             let (cpu, shared) = (&*cpu, &*shared);
-            store.run_concurrent(async move |accessor| serve(accessor, component, opening, opened, queue, cpu, shared).await).await?
+            store
+                .run_concurrent(async move |accessor| {
+                    serve(accessor, component, opening, opened, queue, cpu, shared).await
+                })
+                .await?
         };
         cpu.reset();
         let ended = {

@@ -14,11 +14,11 @@ use super::cache::{Cache, Entry, Key};
 use super::describe;
 use super::engine::Engines;
 use super::interfaces::Import;
+use super::schema::{self, Problem};
 use super::state::State;
 use super::v0_1::concurrent::AsyncSinkComponentPre;
 use super::v0_1::encoder::EncoderComponentPre;
 use super::v0_1::plain::SinkComponentPre;
-use super::schema::{self, Problem};
 
 /// Compiles and runs components. Cloning is cheap.
 #[derive(Clone)]
@@ -111,7 +111,7 @@ impl Host {
 
     /// Loads a component: reads what it is, compiles it, and has it describe itself, unless that is cached.
     ///
-    /// Takes up to many seconds, and waits for them: call it where blocking is fine, and never on a task of tokio's.
+    /// Takes up to many seconds, and blocks for them.
     pub fn load(&self, path: &Path) -> Result<Component, LoadError> {
         self.read(path).map_err(|reason| LoadError { path: path.to_owned(), reason })
     }
@@ -129,7 +129,8 @@ impl Host {
             .map_err(|error| LoadReason::Compile(reason(&error)))?;
         let compile_time = begun.elapsed();
         let adapter = self.adapter(&component, &binary)?;
-        let description = describe::describe(self.engines.of(binary.concurrent), &adapter).map_err(LoadReason::Describe)?;
+        let description =
+            describe::describe(self.engines.of(binary.concurrent), &adapter).map_err(LoadReason::Describe)?;
         let entry = Entry::new(binary, description, compile_time);
         self.cache.store(&key, &component, &entry);
         Ok(Component(Arc::new(Loaded { adapter, entry, size: bytes.len(), cached: false })))

@@ -45,8 +45,13 @@ macro_rules! said {
     }};
 }
 
-/// Blocks until the component has answered.
+/// Blocks until the component has answered. That is on a thread of its own, which may wait whoever calls.
 pub(super) fn describe(engine: &Engine, adapter: &Adapter) -> Result<Description, String> {
+    let said = std::thread::scope(|scope| scope.spawn(|| wait(engine, adapter)).join());
+    checked(said.unwrap_or_else(|_| Err("the host failed".to_owned()))?)
+}
+
+fn wait(engine: &Engine, adapter: &Adapter) -> Result<Said, String> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|e| e.to_string())?;
     let said = runtime.block_on(async {
         let asked = tokio::time::timeout(TIMEOUT, ask(engine, adapter)).await;
@@ -54,7 +59,7 @@ pub(super) fn describe(engine: &Engine, adapter: &Adapter) -> Result<Description
     });
     // Calls that block on other threads are left behind.
     runtime.shutdown_background();
-    checked(said?)
+    said
 }
 
 async fn ask(engine: &Engine, adapter: &Adapter) -> Result<Said, String> {

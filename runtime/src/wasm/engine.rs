@@ -8,7 +8,7 @@ use std::time::Duration;
 use wasmtime::{Config, Engine, EngineWeak, WasmBacktraceDetails};
 
 /// How often running guests give way to others and their limits are looked at.
-const TICK: Duration = Duration::from_millis(10);
+pub(super) const TICK: Duration = Duration::from_millis(10);
 
 /// Both engines. Cloning is cheap.
 #[derive(Clone)]

@@ -63,7 +63,9 @@ mod tests {
         assert!(is_known("wasi:http/types@0.2.12"));
         assert!(is_known("wasi:http/client@0.3.0"));
         assert!(is_known("sump:sink/events@0.1.0"));
-        for name in ["wasi:http/types@0.2.13", "wasi:http/types@0.3.1", "sump:sink/events@0.2.0", "wasi:nn/graph@0.2.0", "f"] {
+        for name in
+            ["wasi:http/types@0.2.13", "wasi:http/types@0.3.1", "sump:sink/events@0.2.0", "wasi:nn/graph@0.2.0", "f"]
+        {
             assert!(!is_known(name), "{name}");
         }
     }

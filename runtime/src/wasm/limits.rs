@@ -2,12 +2,13 @@
 
 use std::future::{Future, poll_fn};
 use std::pin::pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use rustix::time::{ClockId, clock_gettime};
 use wasmtime::ResourceLimiter;
+
+use super::engine::TICK;
 
 /// Bytes that one element of a table takes.
 const ELEMENT: usize = size_of::<usize>();
@@ -82,50 +83,88 @@ impl ResourceLimiter for Memory {
 pub(super) struct CpuExceeded(Duration);
 
 /// Time on the processor, charged poll by poll: ticks would also count the time in which a guest only waits.
+///
+/// The thread's own clock costs a system call, so it is read from the first tick of a poll on. What a poll took before
+/// that, or a poll without a tick took, is measured by the wall and counts as a tick at most.
 #[derive(Debug)]
 pub(super) struct Cpu {
     limit: Duration,
-    spent: AtomicU64,
-    /// When the poll that runs began, on its thread's clock.
-    since: AtomicU64,
+    /// Only the thread that polls touches it; the lock is never waited for.
+    meter: Mutex<Meter>,
+}
+
+#[derive(Debug)]
+struct Meter {
+    spent: Duration,
+    /// When the poll that runs began.
+    begun: Instant,
+    /// The thread's clock at the first tick of that poll.
+    ticked: Option<Duration>,
+}
+
+impl Meter {
+    /// What the poll that runs has taken.
+    fn running(&self) -> Duration {
+        match self.ticked {
+            Some(ticked) => thread_time().saturating_sub(ticked),
+            None => self.begun.elapsed().min(TICK),
+        }
+    }
+
+    fn charge(&mut self) {
+        self.spent += self.running();
+        self.begun = Instant::now();
+        self.ticked = None;
+    }
 }
 
 impl Cpu {
     pub(super) fn new(limit: Duration) -> Arc<Cpu> {
-        Arc::new(Cpu { limit, spent: AtomicU64::new(0), since: AtomicU64::new(0) })
+        let meter = Meter { spent: Duration::ZERO, begun: Instant::now(), ticked: None };
+        Arc::new(Cpu { limit, meter: Mutex::new(meter) })
+    }
+
+    fn meter(&self) -> MutexGuard<'_, Meter> {
+        self.meter.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Begins anew: a call starts, or the guest gave way to its other calls.
     pub(super) fn reset(&self) {
-        self.spent.store(0, Ordering::Relaxed);
-        self.since.store(thread_time(), Ordering::Relaxed);
+        *self.meter() = Meter { spent: Duration::ZERO, begun: Instant::now(), ticked: None };
     }
 
-    /// Looked at while a poll runs, on its thread.
+    /// Looked at at every tick while a poll runs, on its thread.
     pub(super) fn check(&self) -> Result<(), CpuExceeded> {
-        let running = thread_time().saturating_sub(self.since.load(Ordering::Relaxed));
-        let total = Duration::from_nanos(self.spent.load(Ordering::Relaxed) + running);
-        if total > self.limit { Err(CpuExceeded(self.limit)) } else { Ok(()) }
+        let mut meter = self.meter();
+        if meter.ticked.is_none() {
+            meter.charge();
+            meter.ticked = Some(thread_time());
+        }
+        if meter.spent + meter.running() > self.limit { Err(CpuExceeded(self.limit)) } else { Ok(()) }
     }
 
     /// Charges every poll of a future.
     pub(super) async fn charge<F: Future>(self: &Arc<Cpu>, future: F) -> F::Output {
         let mut future = pin!(future);
         poll_fn(|context| {
-            self.since.store(thread_time(), Ordering::Relaxed);
+            {
+                let mut meter = self.meter();
+                meter.begun = Instant::now();
+                meter.ticked = None;
+            }
             let poll = future.as_mut().poll(context);
-            let took = thread_time().saturating_sub(self.since.load(Ordering::Relaxed));
-            self.spent.fetch_add(took, Ordering::Relaxed);
+            self.meter().charge();
             poll
         })
         .await
     }
 }
 
-/// Nanoseconds that this thread has spent on the processor.
-fn thread_time() -> u64 {
+/// How long this thread has been on the processor.
+fn thread_time() -> Duration {
     let time = clock_gettime(ClockId::ThreadCPUTime);
-    u64::try_from(time.tv_sec).unwrap_or(0) * 1_000_000_000 + u64::try_from(time.tv_nsec).unwrap_or(0)
+    let (seconds, nanos) = (u64::try_from(time.tv_sec), u32::try_from(time.tv_nsec));
+    Duration::new(seconds.unwrap_or(0), nanos.unwrap_or(0))
 }
 
 #[cfg(test)]
@@ -144,15 +183,38 @@ mod tests {
         assert!(memory.memory_growing(40, 60, None).unwrap());
     }
 
+    /// Keeps the processor busy.
+    fn spin(time: Duration) {
+        let begun = thread_time();
+        while thread_time() - begun < time {}
+    }
+
     #[test]
-    fn only_time_on_the_processor_counts() {
-        let cpu = Cpu::new(Duration::from_millis(5));
+    fn time_on_the_processor_counts_from_the_first_tick_on() {
+        let cpu = Cpu::new(Duration::from_millis(15));
         cpu.reset();
         cpu.check().unwrap();
-        let began = thread_time();
-        while thread_time() - began < 6_000_000 {}
+        spin(Duration::from_millis(16));
         assert!(cpu.check().is_err());
         cpu.reset();
+        cpu.check().unwrap();
+    }
+
+    #[tokio::test]
+    async fn polls_add_up() {
+        let cpu = Cpu::new(Duration::from_millis(15));
+        cpu.reset();
+        for _ in 0..4 {
+            cpu.charge(async { spin(Duration::from_millis(5)) }).await;
+        }
+        assert!(cpu.check().is_err());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn waiting_does_not_count() {
+        let cpu = Cpu::new(Duration::from_millis(15));
+        cpu.reset();
+        cpu.charge(tokio::time::sleep(Duration::from_secs(3600))).await;
         cpu.check().unwrap();
     }
 }

@@ -168,7 +168,8 @@ mod tests {
 
     #[test]
     fn every_problem_is_reported_without_the_values() {
-        let problems = check(Some(&schema()), &json!({ "batch": 0, "tabel": "hunter2", "ratio": "hunter3" })).unwrap_err();
+        let problems =
+            check(Some(&schema()), &json!({ "batch": 0, "tabel": "hunter2", "ratio": "hunter3" })).unwrap_err();
         let text: Vec<String> = problems.iter().map(Problem::to_string).collect();
         let text = text.join("\n");
         for part in ["`batch`", "`ratio`", "tabel", "table"] {

@@ -199,9 +199,11 @@ mod tests {
 
     #[test]
     fn header_values_are_never_printed() {
-        let settings =
-            read(r#"path = "a"
-            allow.http = [{ to = "https://a.example", headers = { Authorization = "hunter2" } }]"#).unwrap();
+        let settings = read(
+            r#"path = "a"
+            allow.http = [{ to = "https://a.example", headers = { Authorization = "hunter2" } }]"#,
+        )
+        .unwrap();
         assert!(!format!("{settings:?}").contains("hunter2"));
         assert!(!serde_json::to_string(&settings).unwrap().contains("hunter2"));
     }

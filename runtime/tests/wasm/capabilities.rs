@@ -32,7 +32,8 @@ async fn only_the_variables_that_are_named_are_seen() {
     let allow = Allow { env: vec!["TZ".into()], ..Allow::default() };
     let sink = opened(json!({ "write": "env" }), allow.clone(), &[("TZ", "UTC"), ("SECRET", "x")]).await;
     assert_eq!(said(&sink, &batch(&["a"])).await, "env: TZ=UTC");
-    let unset = PLAIN.connect("p", "s", &Settings { allow, ..settings(json!({})) }, &BTreeMap::new(), NonZeroUsize::MIN);
+    let unset =
+        PLAIN.connect("p", "s", &Settings { allow, ..settings(json!({})) }, &BTreeMap::new(), NonZeroUsize::MIN);
     assert!(unset.err().unwrap().to_string().contains("`TZ` is not set"));
 }
 

@@ -34,8 +34,7 @@ pub(crate) static PLAIN: LazyLock<Component> = LazyLock::new(|| load("guest-plai
 pub(crate) static CONCURRENT: LazyLock<Component> = LazyLock::new(|| load("guest-concurrent"));
 
 fn load(package: &str) -> Component {
-    // Loading has a runtime of its own, and tests are on one already.
-    std::thread::scope(|scope| scope.spawn(|| HOST.load(&guest(package)).unwrap()).join().unwrap())
+    HOST.load(&guest(package)).unwrap()
 }
 
 pub(crate) fn settings(config: Value) -> Settings {

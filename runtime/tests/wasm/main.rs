@@ -3,6 +3,7 @@
 mod capabilities;
 mod concurrent;
 mod guests;
+mod http;
 mod limits;
 mod load;
 mod plain;

@@ -39,7 +39,8 @@ async fn all_columns_arrive_sliced_or_not() {
     let headers: [(&[u8], &[u8]); 2] = [(b"h", b"1"), (b"i", b"")];
     builder.push(&a, Event { payload: Some(b"one"), timestamp: 5, headers: &headers, position: 7, ..Event::default() });
     builder.push(&b, Event { payload: None, key: Some(b"k"), timestamp: 6, headers: &[], position: 8 });
-    builder.push(&b, Event { payload: Some(b""), timestamp: 9, headers: &headers[..1], position: 9, ..Event::default() });
+    builder
+        .push(&b, Event { payload: Some(b""), timestamp: 9, headers: &headers[..1], position: 9, ..Event::default() });
     let whole = builder.finish().unwrap();
     let sink = doing("dump").await;
     assert_eq!(
@@ -50,10 +51,7 @@ async fn all_columns_arrive_sliced_or_not() {
         said(&sink, &whole.slice(0..2)).await,
         "dump: payload left out|one key x|null time [0, 5] headers |h=1,i= runs 0:a at [0, 7]"
     );
-    assert_eq!(
-        said(&sink, &batch(&["p"])).await,
-        "dump: payload p key - time [0] headers - runs 0:a at [0]"
-    );
+    assert_eq!(said(&sink, &batch(&["p"])).await, "dump: payload p key - time [0] headers - runs 0:a at [0]");
 }
 
 #[tokio::test]

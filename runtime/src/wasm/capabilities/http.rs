@@ -66,9 +66,7 @@ impl Http {
         }
         let answer = client.execute(sent);
         let answer = match options.and_then(|options| options.first_byte_timeout) {
-            Some(timeout) => {
-                tokio::time::timeout(timeout, answer).await.map_err(|_| Error::ConnectionReadTimeout)?
-            }
+            Some(timeout) => tokio::time::timeout(timeout, answer).await.map_err(|_| Error::ConnectionReadTimeout)?,
             None => answer.await,
         };
         let answer: Response<Body> = answer.map_err(client::error)?.into();

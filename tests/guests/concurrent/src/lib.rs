@@ -68,14 +68,16 @@ async fn obey(batch: Batch) -> Result<Report, Failure> {
     let first = &batch.payload.bytes[bounds[0] as usize..bounds[1] as usize];
     match first {
         // Until another write says `release`.
-        b"wait" => poll_fn(|context| {
-            if RELEASED.get() {
-                return Poll::Ready(());
-            }
-            WAITING.with_borrow_mut(|waiting| waiting.push(context.waker().clone()));
-            Poll::Pending
-        })
-        .await,
+        b"wait" => {
+            poll_fn(|context| {
+                if RELEASED.get() {
+                    return Poll::Ready(());
+                }
+                WAITING.with_borrow_mut(|waiting| waiting.push(context.waker().clone()));
+                Poll::Pending
+            })
+            .await
+        }
         b"release" => {
             RELEASED.set(true);
             WAITING.take().into_iter().for_each(Waker::wake);

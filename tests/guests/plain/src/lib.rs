@@ -2,13 +2,13 @@
 //! happens there.
 #![allow(unsafe_code, missing_docs, clippy::all, reason = "generated bindings, and a guest that misbehaves")]
 
+mod request;
+
 use std::cell::RefCell;
 
 wit_bindgen::generate!({ path: "../../../wit", world: "sink-component" });
 
-use exports::sump::sink::sink::{
-    Batch, Context, Description, Failure, Guest, Opening, Report,
-};
+use exports::sump::sink::sink::{Batch, Context, Description, Failure, Guest, Opening, Report};
 use sump::sink::events::{FailureKind, Refusal};
 
 struct Component;
@@ -67,10 +67,8 @@ impl Guest for Component {
             *writes
         });
         let rows = batch.payload.offsets.len() as u32 - 1;
-        let refusal = |events: Vec<u32>| Refusal {
-            events,
-            failure: failure(FailureKind::Rejected, "bad", "it is bad".into()),
-        };
+        let refusal =
+            |events: Vec<u32>| Refusal { events, failure: failure(FailureKind::Rejected, "bad", "it is bad".into()) };
         match setting("write").as_str() {
             "refuse-odd" => {
                 let odd = (0..rows).filter(|row| row % 2 == 1).collect();
@@ -135,6 +133,12 @@ impl Guest for Component {
                 let done = std::net::TcpStream::connect("127.0.0.1:1").map_err(|error| error.kind());
                 Err(failure(FailureKind::Rejected, "tcp", format!("{:?}", done.err())))
             }
+            "http" => {
+                let (method, url, token) = (setting("method"), setting("url"), setting("token"));
+                let body = batch.payload.bytes;
+                let answer = request::send(&method, &url, &token, &body).unwrap_or_else(|error| error);
+                Err(failure(FailureKind::Rejected, "http", answer))
+            }
             "lookup" => {
                 use std::net::ToSocketAddrs;
                 let done = ("localhost", 80).to_socket_addrs();
@@ -174,7 +178,10 @@ fn dump(batch: &Batch) -> String {
     let headers = batch.headers.as_ref().map(|headers| {
         let (names, values) = (column(&headers.names), column(&headers.values));
         let pairs = |pair: &[u32]| {
-            (pair[0] as usize..pair[1] as usize).map(|i| format!("{}={}", names[i], values[i])).collect::<Vec<_>>().join(",")
+            (pair[0] as usize..pair[1] as usize)
+                .map(|i| format!("{}={}", names[i], values[i]))
+                .collect::<Vec<_>>()
+                .join(",")
         };
         headers.offsets.windows(2).map(pairs).collect::<Vec<_>>().join("|")
     });

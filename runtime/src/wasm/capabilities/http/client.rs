@@ -64,7 +64,10 @@ impl Resolve for Resolver {
                 found.iter().copied().filter(|found| may_connect(name, found.ip(), &named)).collect();
             if let (true, Some(first)) = (permitted.is_empty(), found.first()) {
                 let what = format!("a connection to {name}, which leads to the private address {}", first.ip());
-                denials.request(&what, &format!("allow.http = [\"http://{}\"], beside the grant for the name", first.ip()));
+                denials.request(
+                    &what,
+                    &format!("allow.http = [\"http://{}\"], beside the grant for the name", first.ip()),
+                );
                 return Err(Box::new(Prohibited) as Box<_>);
             }
             Ok(Box::new(permitted.into_iter()) as Addrs)
@@ -84,7 +87,8 @@ struct Prohibited;
 
 /// What a guest is told about a request that failed.
 pub(super) fn error(error: reqwest::Error) -> Error {
-    let causes = || std::iter::successors(error.source(), |cause: &&(dyn std::error::Error + 'static)| (*cause).source());
+    let causes =
+        || std::iter::successors(error.source(), |cause: &&(dyn std::error::Error + 'static)| (*cause).source());
     if causes().any(|cause| cause.is::<Prohibited>()) {
         return Error::DestinationIpProhibited;
     }

@@ -96,7 +96,8 @@ mod tests {
     fn scheme_host_and_port_must_be_the_same() {
         assert!(covers("https://a.example", "https://A.example:443/any?q=1"));
         assert!(covers("http://127.0.0.1:8080", "http://127.0.0.1:8080/"));
-        for url in ["http://a.example/", "https://a.example:444/", "https://b.example/", "https://a.example.b.example/"] {
+        for url in ["http://a.example/", "https://a.example:444/", "https://b.example/", "https://a.example.b.example/"]
+        {
             assert!(!covers("https://a.example", url), "{url}");
         }
         assert!(!covers("https://a.example", "https://u:p@a.example/"));
