@@ -1,7 +1,5 @@
 //! `sump inspect`: what a component is.
 
-use std::fmt::Write;
-
 use super::{Exit, args, environment, result, say};
 use crate::units;
 use crate::wasm::{Component, Host};
@@ -39,7 +37,7 @@ fn text(component: &Component) -> String {
     let described = component.description();
     let mut text = format!("{} {}\n", described.name, described.version);
     let mut line = |name: &str, value: String| {
-        let _ = writeln!(text, "  {name:<14} {value}");
+        text.push_str(&format!("  {name:<14} {value}\n"));
     };
     line("world", component.world().name().into());
     line("exports", component.exports().join(", "));
@@ -54,11 +52,11 @@ fn text(component: &Component) -> String {
     line("stops in order", if described.stops_in_order { "yes" } else { "no" }.into());
     text.push_str("may use\n");
     for import in component.imports() {
-        let grant = import.grant.as_deref().unwrap_or("always there");
-        let _ = writeln!(text, "  {:<44} {grant}", import.name);
+        let grant = import.grant.unwrap_or("always there");
+        text.push_str(&format!("  {:<44} {grant}\n", import.name));
     }
     if let Some(schema) = &described.config_schema {
-        let _ = writeln!(text, "configuration\n{schema:#}");
+        text.push_str(&format!("configuration\n{schema:#}\n"));
     }
     text
 }

@@ -48,15 +48,13 @@ pub(super) fn run(args: &args::Run) -> anyhow::Result<Exit> {
 
 fn plan(args: &args::Run) -> config::Checked {
     match args.files.as_slice() {
-        [component] if component.extension() == Some(OsStr::new("wasm")) => {
-            config::from_command_line(&CommandLine {
-                component: &component.to_string_lossy(),
-                set: &args.set,
-                allow_http: &args.allow_http,
-                allow_dir: &args.allow_dir,
-                allow_env: &args.allow_env,
-            })
-        }
+        [component] if component.extension() == Some(OsStr::new("wasm")) => config::from_command_line(&CommandLine {
+            component: &component.to_string_lossy(),
+            set: &args.set,
+            allow_http: &args.allow_http,
+            allow_dir: &args.allow_dir,
+            allow_env: &args.allow_env,
+        }),
         files => config::load(files, &environment::variable),
     }
 }

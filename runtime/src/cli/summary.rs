@@ -1,6 +1,5 @@
 //! What a run did, once it has ended.
 
-use std::fmt::Write;
 use std::path::Path;
 use std::time::Duration;
 
@@ -11,31 +10,34 @@ use crate::units;
 pub(super) fn summary(overview: &Overview, ended: &Ended, took: Duration, dead_letters: &Path) -> String {
     let mut text = String::new();
     for source in &overview.sources {
-        let _ = write!(text, "source {}: {} read", source.name, events(source.metrics.events.get()));
+        text.push_str(&format!("source {}: {} read", source.name, events(source.metrics.events.get())));
         note(&mut text, "rejected by framing", source.metrics.rejected.get());
         text.push('\n');
     }
     for (name, metrics) in &overview.pipelines {
         let (errors, not_taken) = (metrics.condition_errors.get(), metrics.not_taken.get());
         if errors + not_taken > 0 {
-            let _ = write!(text, "pipeline {name}: {} taken by no sink", events(not_taken));
+            text.push_str(&format!("pipeline {name}: {} taken by no sink", events(not_taken)));
             note(&mut text, "condition_errors", errors);
             text.push('\n');
         }
     }
     text.push_str(&table(overview));
     if ended.dead_lettered > 0 {
-        let _ = writeln!(text, "{} in the dead letters: {}", events(ended.dead_lettered), dead_letters.display());
+        text.push_str(&format!("{} in the dead letters: {}\n", events(ended.dead_lettered), dead_letters.display()));
     }
     if ended.undelivered > 0 {
-        let _ = writeln!(text, "{} not delivered: they are read again by the next run", events(ended.undelivered));
+        text.push_str(&format!("{} not delivered: they are read again by the next run\n", events(ended.undelivered)));
     }
-    let _ = writeln!(text, "done in {}", units::duration::print(round(took)));
+    text.push_str(&format!("done in {}\n", units::duration::print(round(took))));
     text
 }
 
 fn table(overview: &Overview) -> String {
-    let mut rows = vec![["sink", "written", "retried", "rejected", "dead letters", "dropped", "calls", "time in calls"].map(String::from)];
+    let mut rows = vec![
+        ["sink", "written", "retried", "rejected", "dead letters", "dropped", "calls", "time in calls"]
+            .map(String::from),
+    ];
     for sink in &overview.sinks {
         let metrics = &sink.metrics;
         rows.push([
@@ -53,9 +55,9 @@ fn table(overview: &Overview) -> String {
     let widths: Vec<usize> = (0..rows[0].len()).map(width).collect();
     let mut text = String::new();
     for row in &rows {
-        let _ = write!(text, "{:<1$}", row[0], widths[0]);
+        text.push_str(&format!("{:<1$}", row[0], widths[0]));
         for (cell, width) in row.iter().zip(&widths).skip(1) {
-            let _ = write!(text, "  {cell:>width$}");
+            text.push_str(&format!("  {cell:>width$}"));
         }
         text.push('\n');
     }
@@ -64,7 +66,7 @@ fn table(overview: &Overview) -> String {
 
 fn note(text: &mut String, what: &str, count: u64) {
     if count > 0 {
-        let _ = write!(text, ", {} {what}", grouped(count));
+        text.push_str(&format!(", {} {what}", grouped(count)));
     }
 }
 
@@ -100,6 +102,9 @@ mod tests {
 
     #[test]
     fn digits_come_in_groups_of_three() {
-        assert_eq!([0, 12, 999, 1_000, 12_345, 1_234_567].map(grouped), ["0", "12", "999", "1,000", "12,345", "1,234,567"]);
+        assert_eq!(
+            [0, 12, 999, 1_000, 12_345, 1_234_567].map(grouped),
+            ["0", "12", "999", "1,000", "12,345", "1,234,567"]
+        );
     }
 }

@@ -53,7 +53,9 @@ impl DataDir {
         match fs::read_to_string(&layout) {
             Ok(found) if found == LAYOUT => {}
             Ok(found) => return Err(DataDirError::Layout { path: path.to_owned(), found: found.trim().into() }),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => replace(&layout, LAYOUT.as_bytes()).map_err(failed)?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                replace(&layout, LAYOUT.as_bytes()).map_err(failed)?
+            }
             Err(error) => return Err(failed(error)),
         }
         Ok(DataDir { path: path.to_owned(), _lock: lock })

@@ -235,13 +235,8 @@ impl Running {
         if envelope.is_empty() {
             return Ok(());
         }
-        let letter = DeadLetter {
-            path: path.name(),
-            batch: envelope.batch(),
-            failure: &failure,
-            attempts: 0,
-            since: None,
-        };
+        let letter =
+            DeadLetter { path: path.name(), batch: envelope.batch(), failure: &failure, attempts: 0, since: None };
         loop {
             match self.feed.dead_letters.put(letter).await {
                 Ok(()) => break envelope.settle(Final::DeadLettered),
