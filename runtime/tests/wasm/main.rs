@@ -1,5 +1,8 @@
 //! The wasm host against guests that behave and guests that do not.
 
+#[path = "../support/guest.rs"]
+mod guest;
+
 mod capabilities;
 mod concurrent;
 mod guests;
