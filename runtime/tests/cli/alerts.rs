@@ -105,7 +105,7 @@ fn a_refused_token_closes_the_gate_and_costs_no_event() {
     let began = Instant::now();
     let ended = run(&dir, &["--drain-timeout", "500ms"]).with(75);
     assert!(began.elapsed() < Duration::from_secs(20));
-    let ended = ended.saying(&["the gate is closed", "http-401", "1,707 events not delivered"]);
+    let ended = ended.saying(&["the gate is closed, events wait: halted (http-401)", "1,707 events not delivered"]);
     assert_eq!(ended.counts("p:alerts")[..5], [0; 5]);
     assert!(endpoint.asked().len() > 1, "it was not probed");
     assert!(dir.dead_letters().is_empty());
