@@ -95,6 +95,8 @@ pub struct Component(Arc<Loaded>);
 
 struct Loaded {
     adapter: Adapter,
+    /// Their clock stops with the last of them, and nothing would interrupt a guest any more.
+    _engines: Engines,
     entry: Entry,
     size: usize,
     cached: bool,
@@ -121,7 +123,7 @@ impl Host {
         let key = Key::of(&bytes, &self.engines);
         if let Some((component, entry)) = self.cache.load(&key, &self.engines) {
             let adapter = self.adapter(&component, &entry.binary)?;
-            return Ok(Component(Arc::new(Loaded { adapter, entry, size: bytes.len(), cached: true })));
+            return Ok(self.loaded(adapter, entry, bytes.len(), true));
         }
         let binary = binary::read(&bytes)?;
         let begun = Instant::now();
@@ -133,7 +135,11 @@ impl Host {
             describe::describe(self.engines.of(binary.concurrent), &adapter).map_err(LoadReason::Describe)?;
         let entry = Entry::new(binary, description, compile_time);
         self.cache.store(&key, &component, &entry);
-        Ok(Component(Arc::new(Loaded { adapter, entry, size: bytes.len(), cached: false })))
+        Ok(self.loaded(adapter, entry, bytes.len(), false))
+    }
+
+    fn loaded(&self, adapter: Adapter, entry: Entry, size: usize, cached: bool) -> Component {
+        Component(Arc::new(Loaded { adapter, _engines: self.engines.clone(), entry, size, cached }))
     }
 
     fn adapter(&self, component: &wasmtime::component::Component, binary: &Binary) -> Result<Adapter, LoadReason> {
