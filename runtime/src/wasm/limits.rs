@@ -103,18 +103,17 @@ struct Meter {
 }
 
 impl Meter {
+    fn begin(&mut self) {
+        self.begun = Instant::now();
+        self.ticked = None;
+    }
+
     /// What the poll that runs has taken.
     fn running(&self) -> Duration {
         match self.ticked {
             Some(ticked) => thread_time().saturating_sub(ticked),
             None => self.begun.elapsed().min(TICK),
         }
-    }
-
-    fn charge(&mut self) {
-        self.spent += self.running();
-        self.begun = Instant::now();
-        self.ticked = None;
     }
 }
 
@@ -137,7 +136,7 @@ impl Cpu {
     pub(super) fn check(&self) -> Result<(), CpuExceeded> {
         let mut meter = self.meter();
         if meter.ticked.is_none() {
-            meter.charge();
+            meter.spent += meter.running();
             meter.ticked = Some(thread_time());
         }
         if meter.spent + meter.running() > self.limit { Err(CpuExceeded(self.limit)) } else { Ok(()) }
@@ -147,13 +146,10 @@ impl Cpu {
     pub(super) async fn charge<F: Future>(self: &Arc<Cpu>, future: F) -> F::Output {
         let mut future = pin!(future);
         poll_fn(|context| {
-            {
-                let mut meter = self.meter();
-                meter.begun = Instant::now();
-                meter.ticked = None;
-            }
+            self.meter().begin();
             let poll = future.as_mut().poll(context);
-            self.meter().charge();
+            let mut meter = self.meter();
+            meter.spent += meter.running();
             poll
         })
         .await
@@ -207,6 +203,7 @@ mod tests {
         for _ in 0..4 {
             cpu.charge(async { spin(Duration::from_millis(5)) }).await;
         }
+        cpu.meter().begin();
         assert!(cpu.check().is_err());
     }
 
@@ -215,6 +212,7 @@ mod tests {
         let cpu = Cpu::new(Duration::from_millis(15));
         cpu.reset();
         cpu.charge(tokio::time::sleep(Duration::from_secs(3600))).await;
+        cpu.meter().begin();
         cpu.check().unwrap();
     }
 }
