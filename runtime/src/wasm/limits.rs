@@ -108,6 +108,10 @@ impl Meter {
         self.ticked = None;
     }
 
+    fn charge(&mut self) {
+        self.spent += self.running();
+    }
+
     /// What the poll that runs has taken.
     fn running(&self) -> Duration {
         match self.ticked {
@@ -136,7 +140,7 @@ impl Cpu {
     pub(super) fn check(&self) -> Result<(), CpuExceeded> {
         let mut meter = self.meter();
         if meter.ticked.is_none() {
-            meter.spent += meter.running();
+            meter.charge();
             meter.ticked = Some(thread_time());
         }
         if meter.spent + meter.running() > self.limit { Err(CpuExceeded(self.limit)) } else { Ok(()) }
@@ -149,7 +153,7 @@ impl Cpu {
             self.meter().begin();
             let poll = future.as_mut().poll(context);
             let mut meter = self.meter();
-            meter.spent += meter.running();
+            meter.charge();
             poll
         })
         .await
