@@ -77,7 +77,7 @@ impl<'a> Types<'a> {
         let Some(depth) = self.deeper(depth) else { return value.clone() };
         let schema = self.resolved(schema);
         match value {
-            Value::String(text) => self.from_text(schema, text, depth),
+            Value::String(text) => self.read_text(schema, text, depth),
             Value::Object(fields) => {
                 let typed = |(name, value): (&String, &Value)| {
                     let property = self.property(schema, name, depth);
@@ -119,7 +119,7 @@ impl<'a> Types<'a> {
         schema
     }
 
-    fn from_text(&self, schema: &'a Value, text: &str, depth: usize) -> Value {
+    fn read_text(&self, schema: &'a Value, text: &str, depth: usize) -> Value {
         let types = self.types(schema, depth);
         if types.contains(&"string") || types.is_empty() {
             return text.into();
