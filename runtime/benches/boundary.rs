@@ -193,28 +193,33 @@ impl Records {
         Ok(Records { store, guest })
     }
 
-    /// Without making the records: they are there before the clock starts.
+    /// From the same batch as the columns: the records are made for each call, as a host would.
     fn measure(&mut self, runtime: &Runtime, case: Case) -> Result<f64, Fail> {
         let batch = case.batch()?;
-        let headers: Vec<Vec<Header>> = (0..batch.len())
-            .map(|row| {
-                let pairs = batch.headers().into_iter().flat_map(|headers| headers.of(row));
-                pairs.map(|(name, value)| Header { name, value: value.unwrap_or_default() }).collect()
-            })
-            .collect();
-        let records: Vec<Record> = (0..batch.len())
-            .map(|row| Record {
-                payload: Some(batch.payload().value(row)),
-                key: None,
-                timestamp: batch.timestamps()[row],
-                headers: &headers[row],
-                position: batch.origin().positions()[row],
-            })
-            .collect();
         let Records { store, guest } = self;
         measured(case.events, || {
+            let headers = headers(&batch);
+            let records = records(&batch, &headers);
             runtime.block_on(guest.bench_records_sink().call_write(&mut *store, &records, case.search))?;
             Ok(())
         })
     }
+}
+
+fn headers(batch: &Batch) -> Vec<Vec<Header<'_>>> {
+    let of = |row| batch.headers().into_iter().flat_map(move |headers| headers.of(row));
+    let header = |(name, value): (_, Option<_>)| Header { name, value: value.unwrap_or_default() };
+    (0..batch.len()).map(|row| of(row).map(header).collect()).collect()
+}
+
+fn records<'a>(batch: &'a Batch, headers: &'a [Vec<Header<'a>>]) -> Vec<Record<'a>> {
+    let record = |row: usize| Record {
+        payload: Some(batch.payload().value(row)),
+        key: None,
+        timestamp: batch.timestamps()[row],
+        headers: &headers[row],
+        partition: batch.origin().partition_of(row).as_str(),
+        position: batch.origin().positions()[row],
+    };
+    (0..batch.len()).map(record).collect()
 }

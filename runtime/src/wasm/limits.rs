@@ -103,18 +103,21 @@ struct Meter {
 }
 
 impl Meter {
+    fn begin(&mut self) {
+        self.begun = Instant::now();
+        self.ticked = None;
+    }
+
+    fn charge(&mut self) {
+        self.spent += self.running();
+    }
+
     /// What the poll that runs has taken.
     fn running(&self) -> Duration {
         match self.ticked {
             Some(ticked) => thread_time().saturating_sub(ticked),
             None => self.begun.elapsed().min(TICK),
         }
-    }
-
-    fn charge(&mut self) {
-        self.spent += self.running();
-        self.begun = Instant::now();
-        self.ticked = None;
     }
 }
 
@@ -147,13 +150,10 @@ impl Cpu {
     pub(super) async fn charge<F: Future>(self: &Arc<Cpu>, future: F) -> F::Output {
         let mut future = pin!(future);
         poll_fn(|context| {
-            {
-                let mut meter = self.meter();
-                meter.begun = Instant::now();
-                meter.ticked = None;
-            }
+            self.meter().begin();
             let poll = future.as_mut().poll(context);
-            self.meter().charge();
+            let mut meter = self.meter();
+            meter.charge();
             poll
         })
         .await
@@ -207,6 +207,7 @@ mod tests {
         for _ in 0..4 {
             cpu.charge(async { spin(Duration::from_millis(5)) }).await;
         }
+        cpu.meter().begin();
         assert!(cpu.check().is_err());
     }
 
@@ -215,6 +216,7 @@ mod tests {
         let cpu = Cpu::new(Duration::from_millis(15));
         cpu.reset();
         cpu.charge(tokio::time::sleep(Duration::from_secs(3600))).await;
+        cpu.meter().begin();
         cpu.check().unwrap();
     }
 }

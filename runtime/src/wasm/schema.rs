@@ -1,5 +1,6 @@
 //! Configurations against the JSON Schema that a component gives.
 
+use std::cell::Cell;
 use std::fmt;
 
 use jsonschema::Validator;
@@ -49,96 +50,121 @@ pub(super) fn check(schema: Option<&Value>, config: &Value) -> Result<(), Vec<Pr
 /// read as what the schema wants stays as it is, for [`check`] to report.
 pub(super) fn typed(schema: Option<&Value>, config: &Value) -> Value {
     match schema {
-        Some(schema) => with_types(schema, schema, config),
+        Some(schema) => Types { root: schema, steps: Cell::new(MAX_STEPS) }.give(schema, config, MAX_DEPTH),
         None => config.clone(),
     }
 }
 
-fn with_types(root: &Value, schema: &Value, value: &Value) -> Value {
-    let schema = resolved(root, schema);
-    match value {
-        Value::String(text) => from_text(root, schema, text),
-        Value::Object(fields) => {
-            let typed = |(name, value): (&String, &Value)| {
-                let typed = property(root, schema, name).map_or_else(|| value.clone(), |s| with_types(root, s, value));
-                (name.clone(), typed)
-            };
-            Value::Object(fields.iter().map(typed).collect::<Map<_, _>>())
-        }
-        Value::Array(items) => match schema.get("items") {
-            Some(schema) => items.iter().map(|item| with_types(root, schema, item)).collect(),
-            None => value.clone(),
-        },
-        _ => value.clone(),
+/// A schema can refer to itself in ways that never end.
+const MAX_STEPS: usize = 10_000;
+const MAX_DEPTH: usize = 32;
+
+/// Finds the types that a schema names, as far as bounded work finds them.
+struct Types<'a> {
+    root: &'a Value,
+    steps: Cell<usize>,
+}
+
+impl<'a> Types<'a> {
+    /// One level deeper, while there is work left.
+    fn deeper(&self, depth: usize) -> Option<usize> {
+        let left = self.steps.get().checked_sub(1)?;
+        self.steps.set(left);
+        depth.checked_sub(1)
     }
-}
 
-/// The schema of one field, where the schema has one.
-fn property<'a>(root: &'a Value, schema: &'a Value, name: &str) -> Option<&'a Value> {
-    let own = schema.get("properties").and_then(|properties| properties.get(name));
-    let other = || schema.get("additionalProperties").filter(|schema| schema.is_object());
-    own.or_else(|| alternatives(root, schema).find_map(|schema| property(root, schema, name))).or_else(other)
-}
-
-/// The schemas of which this one is made up.
-fn alternatives<'a>(root: &'a Value, schema: &'a Value) -> impl Iterator<Item = &'a Value> {
-    let lists = ["anyOf", "oneOf", "allOf"].into_iter().filter_map(|name| schema.get(name)?.as_array());
-    lists.flatten().map(move |schema| resolved(root, schema)).filter(move |inner| !std::ptr::eq(*inner, schema))
-}
-
-/// Follows a reference within the schema, a few steps.
-fn resolved<'a>(root: &'a Value, mut schema: &'a Value) -> &'a Value {
-    for _ in 0..8 {
-        let target = schema.get("$ref").and_then(Value::as_str).and_then(|reference| reference.strip_prefix('#'));
-        match target.and_then(|pointer| root.pointer(pointer)) {
-            Some(target) => schema = target,
-            None => break,
+    fn give(&self, schema: &'a Value, value: &Value, depth: usize) -> Value {
+        let Some(depth) = self.deeper(depth) else { return value.clone() };
+        let schema = self.resolved(schema);
+        match value {
+            Value::String(text) => self.read_text(schema, text, depth),
+            Value::Object(fields) => {
+                let typed = |(name, value): (&String, &Value)| {
+                    let property = self.property(schema, name, depth);
+                    (name.clone(), property.map_or_else(|| value.clone(), |schema| self.give(schema, value, depth)))
+                };
+                Value::Object(fields.iter().map(typed).collect::<Map<_, _>>())
+            }
+            Value::Array(items) => match schema.get("items") {
+                Some(schema) => items.iter().map(|item| self.give(schema, item, depth)).collect(),
+                None => value.clone(),
+            },
+            _ => value.clone(),
         }
     }
-    schema
-}
 
-fn from_text(root: &Value, schema: &Value, text: &str) -> Value {
-    let types = types(root, schema, 4);
-    if types.contains(&"string") || types.is_empty() {
-        return text.into();
+    /// The schema of one field, where the schema has one.
+    fn property(&self, schema: &'a Value, name: &str, depth: usize) -> Option<&'a Value> {
+        let depth = self.deeper(depth)?;
+        let own = schema.get("properties").and_then(|properties| properties.get(name));
+        let other = || schema.get("additionalProperties").filter(|schema| schema.is_object());
+        own.or_else(|| self.parts(schema).find_map(|part| self.property(part, name, depth))).or_else(other)
     }
-    let text = text.trim();
-    let parsed = types.iter().find_map(|name| match *name {
-        "integer" => text.parse::<i64>().map(Value::from).or_else(|_| text.parse::<u64>().map(Value::from)).ok(),
-        "number" => match text.parse::<i64>() {
-            Ok(whole) => Some(whole.into()),
-            Err(_) => text.parse::<f64>().ok().and_then(Number::from_f64).map(Value::Number),
-        },
-        "boolean" => match text.to_ascii_lowercase().as_str() {
-            "true" | "yes" | "on" => Some(true.into()),
-            "false" | "no" | "off" => Some(false.into()),
+
+    /// The schemas of which this one is made up.
+    fn parts(&self, schema: &'a Value) -> impl Iterator<Item = &'a Value> {
+        let lists = ["anyOf", "oneOf", "allOf"].into_iter().filter_map(|name| schema.get(name)?.as_array());
+        lists.flatten().map(|part| self.resolved(part))
+    }
+
+    /// Follows a reference within the schema, a few steps.
+    fn resolved(&self, mut schema: &'a Value) -> &'a Value {
+        for _ in 0..8 {
+            let target = schema.get("$ref").and_then(Value::as_str).and_then(|reference| reference.strip_prefix('#'));
+            match target.and_then(|pointer| self.root.pointer(pointer)) {
+                Some(target) => schema = target,
+                None => break,
+            }
+        }
+        schema
+    }
+
+    fn read_text(&self, schema: &'a Value, text: &str, depth: usize) -> Value {
+        let types = self.types(schema, depth);
+        if types.contains(&"string") || types.is_empty() {
+            return text.into();
+        }
+        let text = text.trim();
+        let parsed = types.iter().find_map(|name| match *name {
+            "integer" => text.parse::<i64>().map(Value::from).or_else(|_| text.parse::<u64>().map(Value::from)).ok(),
+            "number" => number(text),
+            "boolean" => match text.to_ascii_lowercase().as_str() {
+                "true" | "yes" | "on" => Some(true.into()),
+                "false" | "no" | "off" => Some(false.into()),
+                _ => None,
+            },
+            "null" => text.is_empty().then_some(Value::Null),
+            "array" => self.list(schema, text, depth),
+            "object" => serde_json::from_str(text).ok().filter(Value::is_object),
             _ => None,
-        },
-        "null" => text.is_empty().then_some(Value::Null),
-        "array" => list(root, schema, text),
-        "object" => serde_json::from_str(text).ok().filter(Value::is_object),
-        _ => None,
-    });
-    parsed.unwrap_or_else(|| text.into())
-}
-
-/// JSON, or items with commas between them.
-fn list(root: &Value, schema: &Value, text: &str) -> Option<Value> {
-    if text.starts_with('[') {
-        return serde_json::from_str(text).ok();
+        });
+        parsed.unwrap_or_else(|| text.into())
     }
-    let items = text.split(',').map(str::trim).filter(|item| !item.is_empty()).map(Value::from).collect();
-    Some(with_types(root, schema, &Value::Array(items)))
+
+    /// JSON, or items with commas between them.
+    fn list(&self, schema: &'a Value, text: &str, depth: usize) -> Option<Value> {
+        if text.starts_with('[') {
+            return serde_json::from_str(text).ok();
+        }
+        let items = text.split(',').map(str::trim).filter(|item| !item.is_empty()).map(Value::from).collect();
+        Some(self.give(schema, &Value::Array(items), depth))
+    }
+
+    /// The types that a schema permits, as far as it names them.
+    fn types(&self, schema: &'a Value, depth: usize) -> Vec<&'a str> {
+        let Some(depth) = self.deeper(depth) else { return Vec::new() };
+        match schema.get("type") {
+            Some(Value::String(name)) => vec![name],
+            Some(Value::Array(names)) => names.iter().filter_map(Value::as_str).collect(),
+            _ => self.parts(schema).flat_map(|part| self.types(part, depth)).collect(),
+        }
+    }
 }
 
-/// The types that a schema permits, as far as it names them.
-fn types<'a>(root: &'a Value, schema: &'a Value, depth: usize) -> Vec<&'a str> {
-    match schema.get("type") {
-        Some(Value::String(name)) => vec![name],
-        Some(Value::Array(names)) => names.iter().filter_map(Value::as_str).collect(),
-        _ if depth == 0 => Vec::new(),
-        _ => alternatives(root, schema).flat_map(|schema| types(root, schema, depth - 1)).collect(),
+fn number(text: &str) -> Option<Value> {
+    match text.parse::<i64>() {
+        Ok(whole) => Some(whole.into()),
+        Err(_) => text.parse::<f64>().ok().and_then(Number::from_f64).map(Value::Number),
     }
 }
 
@@ -202,6 +228,8 @@ mod tests {
     fn a_schema_that_refers_to_itself_ends() {
         let schema = json!({ "$ref": "#" });
         assert_eq!(typed(Some(&schema), &json!({ "a": "1" })), json!({ "a": "1" }));
+        let schema = json!({ "type": "array", "items": { "$ref": "#" } });
+        assert!(typed(Some(&schema), &json!("1")).is_array());
         let schema = json!({ "anyOf": [{ "$ref": "#/$defs/a" }], "$defs": { "a": { "anyOf": [{ "$ref": "#" }] } } });
         assert_eq!(typed(Some(&schema), &json!({ "a": "1" })), json!({ "a": "1" }));
     }
