@@ -1,6 +1,5 @@
 //! A web hook on this machine that fails on purpose.
 
-use std::io::Read;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Result, anyhow};
