@@ -53,7 +53,7 @@ fn message(overview: &Overview, delivered: u64, rate: f64) -> String {
     );
     for sink in &overview.sinks {
         if let Some(cause) = sink.gate.closed() {
-            message.push_str(&format!("; {} is held back: {}", sink.path, cause));
+            message.push_str(&format!("; {} is held back: {cause}", sink.path));
         }
     }
     message

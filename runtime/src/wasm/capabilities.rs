@@ -115,7 +115,7 @@ impl Denials {
     pub(super) fn request(&self, what: &str, cure: &str) {
         if self.is_new(what) {
             let (pipeline, sink) = (&self.pipeline, &self.sink);
-            tracing::warn!(pipeline, sink, "denied: {what}: to grant it, write `{cure}` under this sink");
+            tracing::warn!(pipeline, sink, "denied: {what}: to grant it, write {cure}");
         }
     }
 

@@ -45,7 +45,7 @@ impl Http {
             return Ok((client.clone(), grant.headers().clone()));
         }
         let origin = url.origin().ascii_serialization();
-        let cure = format!("allow.http = [{{ to = \"{origin}\" }}]");
+        let cure = format!("`allow.http = [{{ to = \"{origin}\" }}]` under this sink, or `--allow-http {origin}`");
         self.denials.request(&format!("{method} {origin}{}", shortened(url.path())), &cure);
         Err(Error::HttpRequestDenied)
     }

@@ -123,12 +123,12 @@ impl Guest for Component {
                 std::thread::sleep(std::time::Duration::from_secs(3600));
                 Ok(all_written)
             }
-            "eat" => {
-                let mut eaten: Vec<Vec<u8>> = Vec::new();
-                loop {
-                    eaten.push(vec![1; 1 << 20]);
-                }
+            "nap" => {
+                std::thread::sleep(std::time::Duration::from_millis(50));
+                Ok(all_written)
             }
+            "eat" => eat(),
+            "obey" => Ok(obey(&batch)),
             "flood" => {
                 for _ in 0..20_000 {
                     println!("{}", "flood ".repeat(20));
@@ -160,6 +160,33 @@ impl Guest for Component {
             "fail" => Err(failure(FailureKind::Unknown, "unflushed", "perhaps".into())),
             _ => Ok(()),
         }
+    }
+}
+
+/// Does what the events say: one word each, `ok` for what is to be written.
+fn obey(batch: &Batch) -> Report {
+    let rows = batch.payload.offsets.len() as u32 - 1;
+    let mut refused = Vec::new();
+    for (row, pair) in batch.payload.offsets.windows(2).enumerate() {
+        match &batch.payload.bytes[pair[0] as usize..pair[1] as usize] {
+            b"trap" => panic!("no"),
+            b"exit" => std::process::exit(3),
+            b"spin" => spin(),
+            b"eat" => eat(),
+            b"lie" => refused.push(rows),
+            b"refuse" => refused.push(row as u32),
+            _ => {}
+        }
+    }
+    let failure = failure(FailureKind::Rejected, "bad", "it is bad".into());
+    let refused = if refused.is_empty() { vec![] } else { vec![Refusal { events: refused, failure }] };
+    Report { refused, stopped_at: None }
+}
+
+fn eat() -> ! {
+    let mut eaten: Vec<Vec<u8>> = Vec::new();
+    loop {
+        eaten.push(vec![1; 1 << 20]);
     }
 }
 
