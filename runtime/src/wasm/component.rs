@@ -129,12 +129,12 @@ impl Host {
         }
         let binary = binary::read(&bytes)?;
         let begun = Instant::now();
-        let component = wasmtime::component::Component::from_binary(self.engines.of(binary.concurrent), &bytes)
+        let engine = self.engines.of(binary.concurrent).map_err(|error| LoadReason::Compile(reason(&error)))?;
+        let component = wasmtime::component::Component::from_binary(engine, &bytes)
             .map_err(|error| LoadReason::Compile(reason(&error)))?;
         let compile_time = begun.elapsed();
         let adapter = self.adapter(&component, &binary)?;
-        let description =
-            describe::describe(self.engines.of(binary.concurrent), &adapter).map_err(LoadReason::Describe)?;
+        let description = describe::describe(engine, &adapter).map_err(LoadReason::Describe)?;
         let entry = Entry::new(binary, description, compile_time);
         self.cache.store(&key, &component, &entry);
         Ok(Component(Arc::new(Loaded { adapter, entry, size: bytes.len(), cached: false })))
@@ -142,7 +142,7 @@ impl Host {
 
     fn adapter(&self, component: &wasmtime::component::Component, binary: &Binary) -> Result<Adapter, LoadReason> {
         let misfit = |error: wasmtime::Error| LoadReason::Link(reason(&error));
-        let linker = linker(self.engines.of(binary.concurrent), binary.concurrent).map_err(misfit)?;
+        let linker = linker(component.engine(), binary.concurrent).map_err(misfit)?;
         let pre: InstancePre<State> = linker.instantiate_pre(component).map_err(misfit)?;
         match binary.world {
             World::Sink => SinkComponentPre::new(pre).map(Adapter::Sink),
