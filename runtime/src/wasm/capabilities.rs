@@ -199,9 +199,4 @@ impl Denials {
         let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
         said.len() < MAX_DENIALS && said.insert(what.to_owned())
     }
-
-    #[cfg(test)]
-    pub(super) fn said(&self) -> Vec<String> {
-        self.said.lock().unwrap().iter().cloned().collect()
-    }
 }

@@ -1,4 +1,5 @@
 //! The program as people run it: files and arguments in, files, output and exit codes out.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "what is shared between tests may fail like a test")]
 
 #[path = "../support/guest.rs"]
 mod guest;
