@@ -202,6 +202,11 @@ impl Running {
                     Ok(Input::Revoked(partitions)) => {
                         partitions.iter().for_each(|partition| self.feed.ledger.revoke(partition));
                     }
+                    // It would say so again and again, and nobody else would get to run.
+                    Ok(Input::Ended) => {
+                        self.reading = false;
+                        self.aside.push_back(Input::Ended);
+                    }
                     Ok(input) => self.aside.push_back(input),
                     Err(error) => {
                         self.failed = Some(FeedError::Source { source_name: self.feed.name.clone(), error });

@@ -1,0 +1,152 @@
+//! Lines from a file into a file and into `null`, by the command as people run it, beside what the system's own
+//! tools take for the same bytes. Processor seconds a million lines: user and system, start and end included.
+//!
+//! `cat` leaves the copying of a file to the kernel (`copy_file_range`), which no program that looks at its bytes can do.
+//! So there is a loop of reads and writes beside it.
+
+#[path = "support/figures.rs"]
+mod figures;
+#[path = "support/process.rs"]
+mod process;
+
+use std::fs::{self, File};
+use std::io::{BufWriter, Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use figures::{Fail, median, report};
+use process::{Used, run};
+use rustix::time::{ClockId, clock_gettime};
+
+const QUAKES: &[u8] = include_bytes!("../../data/earthquakes.ndjson");
+const LINES: usize = 1_000_000;
+const ROUNDS: usize = 7;
+
+/// What is measured in each round, one after the other.
+const CASES: [&str; 7] = [
+    "cat to a file",
+    "read and write, 128 KiB",
+    "file to file, no fsync",
+    "file to file, no fsync, batches of 10,000",
+    "file to file",
+    "wc -l",
+    "file to null",
+];
+
+fn main() -> Result<(), Fail> {
+    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR"))?;
+    let bench = Bench::new(folder.path(), LINES)?;
+    let mut took: [Vec<f64>; CASES.len()] = Default::default();
+    let mut peak = [0.0_f64; CASES.len()];
+    // The first round brings the file into memory.
+    for round in 0..=ROUNDS {
+        for (case, name) in CASES.iter().enumerate() {
+            let (cpu, most) = bench.measure(name)?;
+            if round > 0 {
+                took[case].push(cpu);
+                peak[case] = peak[case].max(most);
+            }
+        }
+    }
+    let took = took.map(median);
+    for (name, cpu) in CASES.iter().zip(took) {
+        report("file", name, cpu, "CPU-s/million")?;
+    }
+    let [cat, copied, to_file, large_batches, synced, count, to_null] = took;
+    report("file", "file to file, no fsync / cat", to_file / cat, "ratio")?;
+    report("file", "file to file, no fsync / read and write", to_file / copied, "ratio")?;
+    report("file", "batches of 10,000 / cat", large_batches / cat, "ratio")?;
+    report("file", "file to file / cat", synced / cat, "ratio")?;
+    report("file", "file to null / wc -l", to_null / count, "ratio")?;
+    report("file", "file to file: peak memory", peak[4], "MiB")?;
+    ten_million(folder.path())
+}
+
+/// Long runs: what the start takes is lost in them, and memory that grows is seen.
+fn ten_million(folder: &Path) -> Result<(), Fail> {
+    let bench = Bench::new(folder, 10 * LINES)?;
+    let rounds: Vec<Used> = (0..3).map(|_| bench.sump("null", "")).collect::<Result<_, _>>()?;
+    let cpu = median(rounds.iter().map(|used| used.cpu.as_secs_f64() / 10.0).collect());
+    report("file", "10 million lines to null", cpu, "CPU-s/million")?;
+    report("file", "10 million lines to null", 1.0 / cpu, "M lines/s of one core")?;
+    let wall = median(rounds.iter().map(|used| 10.0 / used.wall.as_secs_f64()).collect());
+    report("file", "10 million lines to null, by the clock", wall, "M lines/s")?;
+    report("file", "10 million lines to null: peak memory", rounds[0].peak, "MiB")?;
+    let used = bench.sump("file", "")?;
+    report("file", "10 million lines to a file", used.cpu.as_secs_f64() / 10.0, "CPU-s/million")?;
+    report("file", "10 million lines to a file: peak memory", used.peak, "MiB")
+}
+
+struct Bench {
+    folder: PathBuf,
+    input: PathBuf,
+    output: PathBuf,
+}
+
+impl Bench {
+    /// Makes the input: the quake events, over and over.
+    fn new(folder: &Path, lines: usize) -> Result<Bench, Fail> {
+        let input = folder.join("in.ndjson");
+        let mut file = BufWriter::new(File::create(&input)?);
+        for line in QUAKES.split_inclusive(|byte| *byte == b'\n').cycle().take(lines) {
+            file.write_all(line)?;
+        }
+        file.flush()?;
+        Ok(Bench { folder: folder.to_owned(), input, output: folder.join("out.ndjson") })
+    }
+
+    /// Processor seconds, and the peak of memory where a process of its own was measured.
+    fn measure(&self, case: &str) -> Result<(f64, f64), Fail> {
+        let of = |used: Used| (used.cpu.as_secs_f64(), used.peak);
+        fs::remove_file(&self.output).ok();
+        let used = match case {
+            "cat to a file" => of(run(Command::new("cat").arg(&self.input).stdout(File::create(&self.output)?))?),
+            "read and write, 128 KiB" => (self.copy()?, 0.0),
+            "file to file, no fsync" => of(self.sump("file", "fsync = \"never\"")?),
+            "file to file, no fsync, batches of 10,000" => {
+                of(self.sump("file", "fsync = \"never\"\nbatch_size = 10000")?)
+            }
+            "file to file" => of(self.sump("file", "")?),
+            "wc -l" => of(run(Command::new("wc").arg("-l").arg(&self.input).stdout(Stdio::null()))?),
+            _ => of(self.sump("null", "")?),
+        };
+        if self.output.exists() && self.output.metadata()?.len() != self.input.metadata()?.len() {
+            return Err(format!("{case}: the copy has another length").into());
+        }
+        Ok(used)
+    }
+
+    /// A run from the beginning.
+    fn sump(&self, sink: &str, settings: &str) -> Result<Used, Fail> {
+        let (config, data) = (self.folder.join("sump.toml"), self.folder.join("data"));
+        fs::remove_file(&self.output).ok();
+        let path = if sink == "file" { format!("path = {:?}\n", self.output) } else { String::new() };
+        let text = format!(
+            "[source.lines]\ntype = \"file\"\npath = {:?}\n[pipeline.bench]\nsource = \"lines\"\n\
+             [pipeline.bench.sink.out]\ntype = \"{sink}\"\n{path}{settings}\n",
+            self.input
+        );
+        fs::write(&config, text)?;
+        let mut command = Command::new(env!("CARGO_BIN_EXE_sump"));
+        command.arg("run").arg(&config).arg("--from-start").arg("--data-dir").arg(&data);
+        run(command.stderr(Stdio::null()))
+    }
+
+    /// Processor seconds of a thread that reads and writes.
+    fn copy(&self) -> Result<f64, Fail> {
+        let began = processor_time();
+        let (mut input, mut output) = (File::open(&self.input)?, File::create(&self.output)?);
+        let mut buffer = vec![0; 128 << 10];
+        loop {
+            match input.read(&mut buffer)? {
+                0 => return Ok(processor_time() - began),
+                read => output.write_all(&buffer[..read])?,
+            }
+        }
+    }
+}
+
+fn processor_time() -> f64 {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
+}

@@ -1,0 +1,47 @@
+//! Runs a command to its end, and says what that took.
+
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use crate::figures::Fail;
+
+/// What a process used.
+pub(crate) struct Used {
+    /// From its start until it had ended.
+    pub(crate) wall: Duration,
+    /// On a processor, in the system and outside of it.
+    pub(crate) cpu: Duration,
+    /// The most memory that was resident, in MiB.
+    pub(crate) peak: f64,
+}
+
+/// Fails unless the command succeeds.
+pub(crate) fn run(command: &mut Command) -> Result<Used, Fail> {
+    let began = Instant::now();
+    let child = command.spawn()?;
+    let (status, usage) = wait(child.id())?;
+    if status != 0 {
+        return Err(format!("{command:?} ended with status {status}").into());
+    }
+    let time = |time: libc::timeval| Duration::new(time.tv_sec as u64, time.tv_usec as u32 * 1000);
+    Ok(Used {
+        wall: began.elapsed(),
+        cpu: time(usage.ru_utime) + time(usage.ru_stime),
+        peak: usage.ru_maxrss as f64 / 1024.0,
+    })
+}
+
+/// Reaps a child. Nobody else does: the handle to it is only dropped.
+#[expect(unsafe_code, reason = "neither the standard library nor rustix tells what a single child has used")]
+fn wait(child: u32) -> Result<(i32, libc::rusage), Fail> {
+    let (mut status, mut usage) = (0, std::mem::MaybeUninit::<libc::rusage>::zeroed());
+    // SAFETY: both pointers are valid for the call. All zeros is a usage, so that it may be read whatever was written.
+    let (reaped, usage) = unsafe {
+        let reaped = libc::wait4(child as libc::pid_t, &raw mut status, 0, usage.as_mut_ptr());
+        (reaped, usage.assume_init())
+    };
+    if reaped < 0 {
+        return Err(std::io::Error::last_os_error().into());
+    }
+    Ok((status, usage))
+}
