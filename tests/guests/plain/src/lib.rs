@@ -94,6 +94,11 @@ impl Guest for Component {
                     eaten.push(vec![1; 1 << 20]);
                 }
             }
+            "ask-then-trap" => {
+                assert!(writes == 1, "no");
+                let refused = Vec::<u8>::new().try_reserve_exact(1 << 30).is_err();
+                Err(failure(FailureKind::Rejected, "asked", refused.to_string()))
+            }
             "flood" => {
                 for _ in 0..20_000 {
                     println!("{}", "flood ".repeat(20));
@@ -123,7 +128,8 @@ impl Guest for Component {
             }
             "read-dir" => {
                 let found = std::fs::read_to_string(setting("file"));
-                Err(failure(FailureKind::Rejected, "read", format!("{found:?}")))
+                let kind = if setting("kind") == "halted" { FailureKind::Halted } else { FailureKind::Rejected };
+                Err(failure(kind, "read", format!("{found:?}")))
             }
             "write-dir" => {
                 let done = std::fs::write(setting("file"), b"written");
