@@ -13,6 +13,7 @@ use wasmtime_wasi::WasiCtx;
 use super::interfaces::{GRANT_DIRS, GRANT_ENV};
 use super::output::Output;
 use super::settings::Allow;
+use super::text;
 use crate::sink::{Failure, FailureKind, Outcome, WriteError};
 
 pub(super) use http::Hooks;
@@ -159,8 +160,9 @@ impl Ungranted {
 
 /// So many different denials are logged: a guest could go through all addresses there are.
 const MAX_DENIALS: usize = 32;
-/// So many lines a failure names.
+/// So many lines a failure names, each of so many bytes at most: a guest chooses the hosts in them.
 const MAX_CURES: usize = 3;
+const MAX_CURE: usize = 200;
 
 impl Denials {
     fn new(pipeline: &str, sink: &str) -> Denials {
@@ -190,8 +192,8 @@ impl Denials {
 
     fn would_need(&self, cure: &str) {
         let mut cures = self.cures.lock().unwrap_or_else(PoisonError::into_inner);
-        if cures.len() < MAX_CURES && !cures.contains(cure) {
-            cures.insert(cure.to_owned());
+        if cures.len() < MAX_CURES {
+            cures.insert(text::clean(cure, MAX_CURE));
         }
     }
 

@@ -28,6 +28,23 @@ async fn nothing_is_open_by_default() {
 }
 
 #[tokio::test]
+async fn a_sink_that_waits_for_an_operator_names_what_it_looked_for() {
+    let events = batch(&["a"]);
+    let reads = |kind| json!({ "write": "read-dir", "file": "/out/a", "kind": kind });
+    let halted = said(&opened(reads("halted"), Allow::default(), &[]).await, &events).await;
+    assert!(halted.contains("(not granted to this sink: `allow.dirs = [{ host ="), "{halted}");
+    assert!(!halted.contains("allow.env"), "{halted}");
+    let rejected = said(&opened(reads("rejected"), Allow::default(), &[]).await, &events).await;
+    assert!(!rejected.contains("allow.dirs"), "{rejected}");
+
+    let folder = TempDir::new().unwrap();
+    let dir = AllowDir { host: folder.path().to_owned(), guest: "/in".into(), access: Access::ReadOnly };
+    let granted = Allow { dirs: vec![dir], ..Allow::default() };
+    let granted = said(&opened(reads("halted"), granted, &[]).await, &events).await;
+    assert!(!granted.contains("not granted"), "{granted}");
+}
+
+#[tokio::test]
 async fn only_the_variables_that_are_named_are_seen() {
     let allow = Allow { env: vec!["TZ".into()], ..Allow::default() };
     let sink = opened(json!({ "write": "env" }), allow.clone(), &[("TZ", "UTC"), ("SECRET", "x")]).await;

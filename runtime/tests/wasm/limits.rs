@@ -7,7 +7,7 @@ use serde_json::json;
 use sump::sink::{Connect, Outcome, Sink};
 use sump::wasm::{Limits, Settings};
 
-use crate::guests::{PLAIN, batch, connect, context, doing, lost, open, settings, write};
+use crate::guests::{PLAIN, batch, connect, context, doing, lost, open, said, settings, write};
 
 fn limited(write: &str, limits: Limits) -> Settings {
     Settings { limits, ..settings(json!({ "write": write })) }
@@ -15,6 +15,13 @@ fn limited(write: &str, limits: Limits) -> Settings {
 
 async fn opened(settings: &Settings) -> Arc<dyn Sink> {
     connect(&PLAIN, settings).open(0).await.unwrap()
+}
+
+#[tokio::test]
+async fn memory_that_was_refused_in_an_earlier_call_is_not_why_a_guest_traps() {
+    let sink = opened(&limited("ask-then-trap", Limits { memory: 16 << 20, ..Limits::default() })).await;
+    assert_eq!(said(&sink, &batch(&["a"])).await, "asked: true");
+    assert_eq!(&*lost(&sink, &["a"]).await.code, "trap");
 }
 
 #[tokio::test]

@@ -13,6 +13,13 @@ use sump::sink::events::{FailureKind, Refusal};
 
 struct Component;
 
+/// Asks for more memory than there is, and lives; then traps for another reason.
+fn ask_then_trap(writes: u32) -> Result<Report, Failure> {
+    assert!(writes == 1, "no");
+    let refused = Vec::<u8>::new().try_reserve_exact(1 << 30).is_err();
+    Err(failure(FailureKind::Rejected, "asked", refused.to_string()))
+}
+
 /// Tries to reach something outside, and tells what came of it as a failure; nothing if that is not asked for.
 fn reach(batch: &Batch) -> Option<Failure> {
     match setting("write").as_str() {
@@ -23,7 +30,8 @@ fn reach(batch: &Batch) -> Option<Failure> {
         }
         "read-dir" => {
             let found = std::fs::read_to_string(setting("file"));
-            Some(failure(FailureKind::Rejected, "read", format!("{found:?}")))
+            let kind = if setting("kind") == "halted" { FailureKind::Halted } else { FailureKind::Rejected };
+            Some(failure(kind, "read", format!("{found:?}")))
         }
         "write-dir" => {
             let done = std::fs::write(setting("file"), b"written");
@@ -129,6 +137,7 @@ impl Guest for Component {
             }
             "eat" => eat(),
             "obey" => Ok(obey(&batch)),
+            "ask-then-trap" => ask_then_trap(writes),
             "flood" => {
                 for _ in 0..20_000 {
                     println!("{}", "flood ".repeat(20));
