@@ -14,6 +14,8 @@ use rustix::time::{ClockId, clock_gettime};
 use sump::batch::{Batch, BatchBuilder, Event, Partition};
 use sump::config::{self, Text};
 use sump::pipeline::{self, Host};
+use sump::source::generate::{self, Generator};
+use sump::source::{Demand, Input, Open, Resume};
 
 const ROUNDS: usize = 7;
 /// Events in a block of the generator.
@@ -24,6 +26,8 @@ const CASES: [(usize, usize); 5] = [(1, 200_000), (100, 20_000), (1000, 20_000),
 
 fn main() -> Result<(), Fail> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let block = runtime.block_on(making())?;
+    report("path", "making a block of 4096, not of the path", block, "us")?;
     for (events, batches) in CASES {
         let copy = median((0..ROUNDS).map(|_| copying(events)).collect::<Result<_, _>>()?);
         let (mut took, mut copied) = (Vec::new(), 0.0);
@@ -36,7 +40,8 @@ fn main() -> Result<(), Fail> {
         report("path", &name, took, "us/batch")?;
         report("path", &format!("{name}: copied"), copied * 100.0, "%")?;
         report("path", &format!("{name}: one copy"), copy, "us")?;
-        report("path", &format!("{name}: beside copies"), took - copied * copy, "us/batch")?;
+        let beside = took - copied * copy - block * events as f64 / BLOCK as f64;
+        report("path", &format!("{name}: beside copies and making"), beside, "us/batch")?;
     }
     Ok(())
 }
@@ -78,6 +83,16 @@ async fn round(events: usize, batches: usize) -> Result<Round, Fail> {
         return Err(format!("{} of {count} events were written: {ended:?}", metrics.written.get()).into());
     }
     Ok(Round { cpu, batches: metrics.attempts.get() as f64, copied: metrics.copied_batches.get() as f64 })
+}
+
+/// Microseconds that the generator takes for a block.
+async fn making() -> Result<f64, Fail> {
+    const BLOCKS: usize = 20_000;
+    let settings = generate::Settings { count: Some((BLOCKS * BLOCK) as u64), ..generate::Settings::default() };
+    let mut source = Generator::new(settings, "bench").open(Resume::default()).await?;
+    let began = processor_time();
+    while let Input::Assigned(_) | Input::Block(_) = black_box(source.next(Demand::Events).await?) {}
+    Ok((processor_time() - began) / BLOCKS as f64)
 }
 
 /// Microseconds to put together a batch of so many events which the blocks of the generator leave in parts.
