@@ -1,5 +1,9 @@
 //! What it costs to hand events to a guest: through the host as it runs in production, and, for comparison, as a list
-//! of records. Times are of the processor, on one thread, everything between batch and outcome included.
+//! of records, which are there before the call. Times are of the processor, on one thread, everything between batch and
+//! outcome included.
+//!
+//! An argument runs only the cases that have it in their names. `SUMP_GUESTS` names the folder of the guests; without it
+//! they are built.
 
 use std::collections::BTreeMap;
 use std::fs::OpenOptions;
@@ -65,6 +69,7 @@ impl Case {
 
 fn main() -> Result<(), Fail> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let chosen = std::env::args().skip(1).find(|argument| !argument.starts_with("--")).unwrap_or_default();
     let columns = Columns::new()?;
     let mut records = Records::new(&runtime)?;
     let mut out = std::io::stdout();
@@ -74,6 +79,9 @@ fn main() -> Result<(), Fail> {
             for bytes in [64, 256, 1024] {
                 for events in [1, 100, 500, 1000] {
                     let case = Case { search, bytes, headers, events };
+                    if !case.name().contains(&chosen) {
+                        continue;
+                    }
                     let ours = columns.measure(&runtime, case)?;
                     let theirs = records.measure(&runtime, case)?;
                     let (name, rate, ratio) = (case.name(), 1e3 / ours, theirs / ours);
@@ -119,11 +127,15 @@ fn on_processor() -> Duration {
     Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
 
-/// Builds a guest and says where it is.
+/// Where a guest is, once it is built.
 fn guest(package: &str) -> Result<PathBuf, Fail> {
+    let file = Path::new(&package.replace('-', "_")).with_extension("wasm");
+    if let Some(folder) = std::env::var_os("SUMP_GUESTS") {
+        return Ok(Path::new(&folder).join(file));
+    }
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("guests");
     let status = Command::new(env!("CARGO"))
-        .args(["build", "--quiet", "--release", "--target", "wasm32-wasip2", "--package", package])
+        .args(["build", "--quiet", "--profile", "guest", "--target", "wasm32-wasip2", "--package", package])
         .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
         .env("CARGO_TARGET_DIR", &target)
         .env_remove("RUSTFLAGS")
@@ -131,7 +143,7 @@ fn guest(package: &str) -> Result<PathBuf, Fail> {
     if !status.success() {
         return Err(format!("building {package} failed: `rustup target add wasm32-wasip2`?").into());
     }
-    Ok(target.join("wasm32-wasip2/release").join(package.replace('-', "_")).with_extension("wasm"))
+    Ok(target.join("wasm32-wasip2/guest").join(file))
 }
 
 /// The host as it is.
@@ -162,7 +174,7 @@ impl Columns {
     }
 }
 
-/// A bare host, without limits, which passes a list of records.
+/// A host whose guests can be interrupted as they can in production, which passes a list of records.
 struct Records {
     store: Store<Wasi>,
     guest: records::Records,
@@ -182,39 +194,46 @@ impl WasiView for Wasi {
 impl Records {
     fn new(runtime: &Runtime) -> Result<Records, Fail> {
         let mut config = Config::new();
-        config.concurrency_support(false).wasm_component_model_async(false);
+        config.epoch_interruption(true).concurrency_support(false).wasm_component_model_async(false);
         let engine = Engine::new(&config)?;
         let component = Component::from_file(&engine, guest("guest-records")?)?;
         let mut linker = Linker::new(&engine);
         wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
         let state = Wasi { context: WasiCtx::builder().build(), table: ResourceTable::new() };
         let mut store = Store::new(&engine, state);
+        // Nobody counts them up.
+        store.set_epoch_deadline(1);
         let guest = runtime.block_on(records::Records::instantiate_async(&mut store, &component, &linker))?;
         Ok(Records { store, guest })
     }
 
-    /// Without making the records: they are there before the clock starts.
+    /// From the same batch as the columns. What is measured is the call alone, without making the records.
     fn measure(&mut self, runtime: &Runtime, case: Case) -> Result<f64, Fail> {
         let batch = case.batch()?;
-        let headers: Vec<Vec<Header>> = (0..batch.len())
-            .map(|row| {
-                let pairs = batch.headers().into_iter().flat_map(|headers| headers.of(row));
-                pairs.map(|(name, value)| Header { name, value: value.unwrap_or_default() }).collect()
-            })
-            .collect();
-        let records: Vec<Record> = (0..batch.len())
-            .map(|row| Record {
-                payload: Some(batch.payload().value(row)),
-                key: None,
-                timestamp: batch.timestamps()[row],
-                headers: &headers[row],
-                position: batch.origin().positions()[row],
-            })
-            .collect();
         let Records { store, guest } = self;
+        let headers = headers(&batch);
+        let records = records(&batch, &headers);
         measured(case.events, || {
             runtime.block_on(guest.bench_records_sink().call_write(&mut *store, &records, case.search))?;
             Ok(())
         })
     }
+}
+
+fn headers(batch: &Batch) -> Vec<Vec<Header<'_>>> {
+    let of = |row| batch.headers().into_iter().flat_map(move |headers| headers.of(row));
+    let header = |(name, value): (_, Option<_>)| Header { name, value: value.unwrap_or_default() };
+    (0..batch.len()).map(|row| of(row).map(header).collect()).collect()
+}
+
+fn records<'a>(batch: &'a Batch, headers: &'a [Vec<Header<'a>>]) -> Vec<Record<'a>> {
+    let record = |row: usize| Record {
+        payload: Some(batch.payload().value(row)),
+        key: None,
+        timestamp: batch.timestamps()[row],
+        headers: &headers[row],
+        partition: batch.origin().partition_of(row).as_str(),
+        position: batch.origin().positions()[row],
+    };
+    (0..batch.len()).map(record).collect()
 }

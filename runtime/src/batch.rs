@@ -232,3 +232,6 @@ fn concat_keys(batches: &[Batch]) -> Result<Option<BinaryArray>, ArrowError> {
     let keys: Vec<&dyn Array> = keys.iter().map(|key| key as &dyn Array).collect();
     concat_as(&keys).map(Some)
 }
+
+#[cfg(test)]
+mod tests;

@@ -17,3 +17,6 @@ pub use charge::{Budget, Charge};
 pub use ledger::{Ledger, Path, PathName, Positions};
 pub use letter::Envelope;
 pub use receipt::{Final, Receipt};
+
+#[cfg(test)]
+mod tests;

@@ -29,3 +29,8 @@ pub use sink::AsyncEventSink;
 pub use sink::BatchSink;
 pub use sink::EventSink;
 pub use sink::NoConfig;
+
+/// The sink in the project's README is compiled, too.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;

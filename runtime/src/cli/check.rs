@@ -1,7 +1,8 @@
 //! `sump check`: everything short of connecting.
 
 use super::{Exit, args, environment, result, say_problems};
-use crate::{config, pipeline};
+use crate::config;
+use crate::pipeline;
 
 pub(super) fn check(args: &args::Check) -> anyhow::Result<Exit> {
     let (plan, warnings) = match config::load(&args.files, &environment::variable) {

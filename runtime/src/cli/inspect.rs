@@ -41,9 +41,9 @@ fn text(component: &Component) -> String {
     };
     line("world", component.world().name().into());
     line("exports", component.exports().join(", "));
-    line("size", units::size::print(component.size() as u64));
+    line("size", units::size::about(component.size() as u64));
     let cached = if component.is_from_cache() { ", found in the cache" } else { "" };
-    line("compile time", format!("{}{cached}", units::duration::print(component.compile_time())));
+    line("compile time", format!("{}{cached}", units::duration::about(component.compile_time())));
     for (name, limit) in [("max events", described.max_events), ("max bytes", described.max_bytes)] {
         if let Some(limit) = limit {
             line(name, limit.to_string());

@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::summary::grouped;
-use crate::delivery::Cause;
 use crate::pipeline::Overview;
 
 /// How often the line is drawn anew.
@@ -54,15 +53,8 @@ fn message(overview: &Overview, delivered: u64, rate: f64) -> String {
     );
     for sink in &overview.sinks {
         if let Some(cause) = sink.gate.closed() {
-            message.push_str(&format!("; {} is held back: {}", sink.path, why(&cause)));
+            message.push_str(&format!("; {} is held back: {cause}", sink.path));
         }
     }
     message
-}
-
-fn why(cause: &Cause) -> String {
-    match cause {
-        Cause::Halted(failure) | Cause::Advice(failure) | Cause::Outage(failure) => failure.to_string(),
-        Cause::DeadLettersFull => "the dead letters are full".into(),
-    }
 }

@@ -29,7 +29,7 @@ pub(super) fn summary(overview: &Overview, ended: &Ended, took: Duration, dead_l
     if ended.undelivered > 0 {
         text.push_str(&format!("{} not delivered: they are read again by the next run\n", events(ended.undelivered)));
     }
-    text.push_str(&format!("done in {}\n", units::duration::print(round(took))));
+    text.push_str(&format!("done in {}\n", units::duration::about(took)));
     text
 }
 
@@ -48,7 +48,7 @@ fn table(overview: &Overview) -> String {
             grouped(metrics.dead_lettered.get()),
             grouped(metrics.dropped.get()),
             grouped(metrics.attempts.get()),
-            units::duration::print(round(Duration::from_micros(metrics.attempt_us.get()))),
+            units::duration::about(Duration::from_micros(metrics.attempt_us.get())),
         ]);
     }
     let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
@@ -85,15 +85,6 @@ pub(super) fn grouped(number: u64) -> String {
         grouped.push(digit);
     }
     grouped
-}
-
-/// To what people care about.
-fn round(time: Duration) -> Duration {
-    match time.as_secs() {
-        0 if time.as_millis() < 10 => Duration::from_micros(time.as_micros() as u64),
-        0..100 => Duration::from_millis(time.as_millis() as u64),
-        seconds => Duration::from_secs(seconds),
-    }
 }
 
 #[cfg(test)]

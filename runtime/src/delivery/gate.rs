@@ -1,5 +1,6 @@
 //! Holds all events of a sink back while trying would be of no use.
 
+use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -19,6 +20,15 @@ pub enum Cause {
     Outage(Failure),
     /// There is no room for more dead letters.
     DeadLettersFull,
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        match self {
+            Cause::Halted(failure) | Cause::Advice(failure) | Cause::Outage(failure) => failure.fmt(f),
+            Cause::DeadLettersFull => f.write_str("the dead letters are full"),
+        }
+    }
 }
 
 /// One for each sink, shared by its lanes. Cloning gives the same gate.

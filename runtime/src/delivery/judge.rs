@@ -60,7 +60,7 @@ impl Lane {
     /// Nothing passes until the cause is gone; nothing is charged.
     fn hold(&self, piece: Piece, cause: Cause, round: &mut Round) {
         if self.shared.gate.closed().as_ref() != Some(&cause) {
-            tracing::warn!(path = %self.shared.path, ?cause, "the gate is closed");
+            tracing::warn!(sink = %self.shared.path, "the gate is closed, events wait: {cause}");
         }
         self.shared.gate.close(cause);
         round.left.push_front(piece);

@@ -23,6 +23,17 @@ pub fn print(duration: Duration) -> String {
     humantime::format_duration(duration).to_string()
 }
 
+/// Writes a duration to about three digits, for people.
+pub fn about(duration: Duration) -> String {
+    match duration.as_micros() {
+        micros @ ..1_000 => format!("{micros} µs"),
+        micros @ ..10_000 => format!("{:.1} ms", micros as f64 / 1e3),
+        micros @ ..1_000_000 => format!("{} ms", micros / 1_000),
+        micros @ ..100_000_000 => format!("{:.1} s", micros as f64 / 1e6),
+        _ => print(Duration::from_secs(duration.as_secs())),
+    }
+}
+
 fn from_seconds(seconds: f64) -> Result<Duration, String> {
     Duration::try_from_secs_f64(seconds).map_err(|_| format!("`{seconds}` is not a duration: seconds are zero or more"))
 }
@@ -94,6 +105,12 @@ mod tests {
         assert_eq!(parse("500ms"), Ok(Duration::from_millis(500)));
         assert_eq!(parse("1h 30m"), Ok(Duration::from_secs(5400)));
         assert_eq!(parse(&print(Duration::from_millis(1500))), Ok(Duration::from_millis(1500)));
+    }
+
+    #[test]
+    fn people_see_what_matters() {
+        let about = [15, 2_500, 250_000, 2_500_000, 3_661_000_000].map(|micros| about(Duration::from_micros(micros)));
+        assert_eq!(about, ["15 µs", "2.5 ms", "250 ms", "2.5 s", "1h 1m 1s"]);
     }
 
     #[test]

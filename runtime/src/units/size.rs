@@ -34,6 +34,11 @@ pub fn print(bytes: u64) -> String {
     }
 }
 
+/// Writes a size to about two digits, for people.
+pub fn about(bytes: u64) -> String {
+    ByteSize(bytes).display().iec().to_string()
+}
+
 /// See the module.
 pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
     deserializer.deserialize_any(Humane)

@@ -19,11 +19,11 @@ use tokio::task::JoinSet;
 use wasmtime::Store;
 use wasmtime::component::Accessor;
 
+use super::capabilities::Ungranted;
 use super::columns::Scratch;
 use super::instance::{Opening, milliseconds_until};
 use super::limits::Cpu;
 use super::state::State;
-use super::trap;
 use super::v0_1::answers::concurrent as answers;
 use super::v0_1::batches::concurrent as batches;
 use super::v0_1::concurrent::exports::sump::sink::async_sink::Guest;
@@ -50,6 +50,7 @@ pub(super) struct AsyncInstance {
     /// Why the loop ended.
     ended: watch::Receiver<Option<Failure>>,
     scratch: Mutex<Scratch>,
+    ungranted: Ungranted,
     /// Ends the loop together with the instance.
     _task: JoinSet<()>,
 }
@@ -81,6 +82,7 @@ impl AsyncInstance {
             instance: opening.instance,
         };
         let shared = Arc::new(Shared::default());
+        let ungranted = store.data().ungranted().clone();
         let (calls, queue) = mpsc::channel(overlap.get());
         let (opened, answer) = oneshot::channel();
         let (end, mut ended) = watch::channel(None);
@@ -92,10 +94,10 @@ impl AsyncInstance {
             end.send_replace(Some(failure));
         });
         match answer.await {
-            Ok(answer) => answer.map_err(answers::failure)?,
+            Ok(answer) => answer.map_err(|failure| explained(&ungranted, failure))?,
             Err(_) => return Err(why(&mut ended).await),
         }
-        Ok(AsyncInstance { calls, shared, ended, scratch: Mutex::default(), _task: task })
+        Ok(AsyncInstance { calls, shared, ended, scratch: Mutex::default(), ungranted, _task: task })
     }
 
     async fn call<R>(&self, call: Call, answer: oneshot::Receiver<R>) -> Result<R, Failure> {
@@ -113,6 +115,12 @@ impl AsyncInstance {
             None => Err(why(&mut self.ended.clone()).await),
         }
     }
+}
+
+fn explained(ungranted: &Ungranted, failure: events::Failure) -> Failure {
+    let mut failure = answers::failure(failure);
+    ungranted.explain_failure(&mut failure);
+    failure
 }
 
 /// Why the loop ended, as soon as that is known.
@@ -149,12 +157,13 @@ impl Sink for AsyncInstance {
         let (reply, answer) = oneshot::channel();
         let call = Call::Write(Box::new(lowered), Box::new(context), reply);
         let answer = self.call(call, answer).await.map_err(WriteError::Lost)?;
-        answers::outcome(batch.len(), answer)
+        self.ungranted.explain(answers::outcome(batch.len(), answer))
     }
 
     async fn close(&self) -> Result<(), Failure> {
         let (reply, answer) = oneshot::channel();
-        self.call(Call::Close(reply), answer).await?.map_err(answers::failure)
+        let closed = self.call(Call::Close(reply), answer).await?;
+        closed.map_err(|failure| explained(&self.ungranted, failure))
     }
 }
 
@@ -184,7 +193,6 @@ impl Owner {
                 })
                 .await?
         };
-        cpu.reset();
         let ended = {
             let mut life = pin!(cpu.charge(life));
             tokio::select! {
@@ -195,7 +203,7 @@ impl Owner {
         };
         match ended {
             Some(Ok(())) => Failure::unknown("lost", "the instance was closed"),
-            Some(Err(error)) => trap::failure(&error, store.data().memory_was_refused()),
+            Some(Err(error)) => store.data().failure(&error),
             None => Failure::unknown("stuck", "its event loop stood still: a call blocks, or computes without end"),
         }
     }
@@ -237,6 +245,7 @@ async fn serve(
         // The guest gave way.
         shared.progress.fetch_add(1, Ordering::Relaxed);
         cpu.reset();
+        accessor.with(|mut access| access.get().memory().forget_refusals());
         let poll: Poll<wasmtime::Result<()>> = serving.as_mut().poll(context);
         poll
     })

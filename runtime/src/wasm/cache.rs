@@ -3,7 +3,7 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::hash::{Hash, Hasher};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -13,13 +13,14 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use wasmtime::Engine;
 use wasmtime::component::Component;
+use xxhash_rust::xxh3::Xxh3;
 
 use super::binary::Binary;
 use super::component::Description;
 use super::engine::Engines;
 
 /// Counted up when entries change their form, or `describe` is called in another way.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// The folder. Cloning is cheap.
 #[derive(Clone, Debug)]
@@ -54,11 +55,21 @@ impl Key {
         let mut digest = Digester(Sha256::new());
         FORMAT.hash(&mut digest);
         env!("CARGO_PKG_VERSION").hash(&mut digest);
-        for concurrent in [false, true] {
-            engines.of(concurrent).precompile_compatibility_hash().hash(&mut digest);
-        }
+        engines.settings().hash(&mut digest);
         digest.0.update(bytes);
         Key(hex(&digest.0.finalize()))
+    }
+}
+
+/// Tells a damaged file, not one that an attacker made: whoever can write to the folder can write any entry. So it is a
+/// fast one.
+fn digest(mut code: impl Read) -> io::Result<String> {
+    let (mut hash, mut buffer) = (Xxh3::new(), vec![0; 64 << 10]);
+    loop {
+        match code.read(&mut buffer)? {
+            0 => return Ok(hex(&hash.digest128().to_be_bytes())),
+            read => hash.update(&buffer[..read]),
+        }
     }
 }
 
@@ -93,9 +104,8 @@ impl Cache {
     pub(super) fn load(&self, key: &Key, engines: &Engines) -> Option<(Component, Entry)> {
         let (code, entry) = self.paths(key)?;
         let entry: Entry = serde_json::from_slice(&fs::read(entry).ok()?).ok()?;
-        let engine = engines.of(entry.binary.concurrent);
-        let digest = Sha256::digest(fs::read(&code).ok()?);
-        if entry.code_digest != Some(hex(&digest)) {
+        let engine = engines.of(entry.binary.concurrent).ok()?;
+        if entry.code_digest != Some(digest(File::open(&code).ok()?).ok()?) {
             return None;
         }
         Some((deserialize(engine, &code)?, entry))
@@ -105,7 +115,7 @@ impl Cache {
     pub(super) fn store(&self, key: &Key, component: &Component, entry: &Entry) {
         let Some((code_path, entry_path)) = self.paths(key) else { return };
         let stored = component.serialize().map_err(io::Error::other).and_then(|code| {
-            let code_digest = Some(hex(&Sha256::digest(&code)));
+            let code_digest = Some(digest(&*code)?);
             let entry = serde_json::to_vec(&Entry { code_digest, ..entry.clone() })?;
             write(&code_path, &code)?;
             write(&entry_path, &entry)

@@ -4,14 +4,16 @@ mod addresses;
 mod dirs;
 mod http;
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use wasmtime_wasi::WasiCtx;
 
+use super::interfaces::{GRANT_DIRS, GRANT_ENV};
 use super::output::Output;
 use super::settings::Allow;
+use crate::sink::{Failure, FailureKind, Outcome, WriteError};
 
 pub(super) use http::Hooks;
 
@@ -82,6 +84,11 @@ impl Capabilities {
         Ok(context.build())
     }
 
+    /// For one instance: what a guest that looks for it finds nothing of.
+    pub(super) fn ungranted(&self) -> Ungranted {
+        Ungranted { dirs: self.dirs.is_empty(), env: self.env.is_empty(), denials: Arc::clone(&self.denials) }
+    }
+
     /// For one instance.
     pub(super) fn hooks(&self) -> Hooks {
         Hooks::new(Arc::clone(&self.http))
@@ -94,14 +101,75 @@ pub(super) struct Denials {
     pipeline: String,
     sink: String,
     said: Mutex<HashSet<String>>,
+    /// Lines that would grant what was looked for or asked for.
+    cures: Mutex<BTreeSet<String>>,
+}
+
+/// What an instance has nothing of. Looking is no denial, since language runtimes look on their own; a guest that looked
+/// and then failed is told of it.
+#[derive(Clone, Debug)]
+pub(super) struct Ungranted {
+    dirs: bool,
+    env: bool,
+    denials: Arc<Denials>,
+}
+
+impl Ungranted {
+    /// Adds to failures that wait for an operator the lines that would grant what the guest wanted in vain.
+    pub(super) fn explain(&self, answer: Result<Outcome, WriteError>) -> Result<Outcome, WriteError> {
+        match answer {
+            Ok(Outcome::Partial { mut refused, stopped_at }) => {
+                for refusal in &mut refused {
+                    self.explain_failure(&mut refusal.failure);
+                }
+                Ok(Outcome::Partial { refused, stopped_at })
+            }
+            Ok(Outcome::Written) => answer,
+            Err(WriteError::Failed(mut failure)) => {
+                self.explain_failure(&mut failure);
+                Err(WriteError::Failed(failure))
+            }
+            Err(WriteError::Lost(_)) => answer,
+        }
+    }
+
+    /// The same for one failure.
+    pub(super) fn explain_failure(&self, failure: &mut Failure) {
+        let cures = self.denials.cures.lock().unwrap_or_else(PoisonError::into_inner);
+        if failure.kind == FailureKind::Halted && !cures.is_empty() {
+            let cures: Vec<String> = cures.iter().map(|cure| format!("`{cure}`")).collect();
+            failure.message = format!("{} (not granted to this sink: {})", failure.message, cures.join(", ")).into();
+        }
+    }
+
+    /// The guest asks which directories there are.
+    pub(super) fn dirs_wanted(&self) {
+        if self.dirs {
+            self.denials.would_need(GRANT_DIRS);
+        }
+    }
+
+    /// The guest asks which variables there are.
+    pub(super) fn env_wanted(&self) {
+        if self.env {
+            self.denials.would_need(GRANT_ENV);
+        }
+    }
 }
 
 /// So many different denials are logged: a guest could go through all addresses there are.
 const MAX_DENIALS: usize = 32;
+/// So many lines a failure names.
+const MAX_CURES: usize = 3;
 
 impl Denials {
     fn new(pipeline: &str, sink: &str) -> Denials {
-        Denials { pipeline: pipeline.to_owned(), sink: sink.to_owned(), said: Mutex::default() }
+        Denials {
+            pipeline: pipeline.to_owned(),
+            sink: sink.to_owned(),
+            said: Mutex::default(),
+            cures: Mutex::default(),
+        }
     }
 
     fn socket(&self, address: SocketAddr) {
@@ -113,19 +181,22 @@ impl Denials {
 
     /// `what` was denied; `cure` would grant it.
     pub(super) fn request(&self, what: &str, cure: &str) {
+        self.would_need(cure);
         if self.is_new(what) {
             let (pipeline, sink) = (&self.pipeline, &self.sink);
-            tracing::warn!(pipeline, sink, "denied: {what}: to grant it, write `{cure}` under this sink");
+            tracing::warn!(pipeline, sink, "denied: {what}: to grant it, write {cure}");
+        }
+    }
+
+    fn would_need(&self, cure: &str) {
+        let mut cures = self.cures.lock().unwrap_or_else(PoisonError::into_inner);
+        if cures.len() < MAX_CURES && !cures.contains(cure) {
+            cures.insert(cure.to_owned());
         }
     }
 
     fn is_new(&self, what: &str) -> bool {
         let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
         said.len() < MAX_DENIALS && said.insert(what.to_owned())
-    }
-
-    #[cfg(test)]
-    pub(super) fn said(&self) -> Vec<String> {
-        self.said.lock().unwrap().iter().cloned().collect()
     }
 }

@@ -125,8 +125,10 @@ mod tests {
     use crate::batch::{BatchBuilder, Event, Partition};
 
     type Pair = (Vec<u8>, Vec<u8>);
+    /// Payload, key and headers.
+    type Plain = (Option<Vec<u8>>, Option<Vec<u8>>, Vec<Pair>);
 
-    fn batch(events: &[(Option<Vec<u8>>, Option<Vec<u8>>, Vec<Pair>)]) -> Batch {
+    fn batch(events: &[Plain]) -> Batch {
         let mut builder = BatchBuilder::new();
         for (row, (payload, key, headers)) in events.iter().enumerate() {
             let headers: Vec<(&[u8], &[u8])> = headers.iter().map(|(n, v)| (n.as_slice(), v.as_slice())).collect();

@@ -8,6 +8,10 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use wasmtime::component::{InstancePre, Linker};
+use wasmtime_wasi::cli::{WasiCli, WasiCliView};
+use wasmtime_wasi::filesystem::{WasiFilesystem, WasiFilesystemView};
+use wasmtime_wasi::p2::bindings::cli::environment;
+use wasmtime_wasi::p2::bindings::filesystem::preopens;
 
 use super::binary::{self, Binary, Unfit, World};
 use super::cache::{Cache, Entry, Key};
@@ -125,12 +129,12 @@ impl Host {
         }
         let binary = binary::read(&bytes)?;
         let begun = Instant::now();
-        let component = wasmtime::component::Component::from_binary(self.engines.of(binary.concurrent), &bytes)
+        let engine = self.engines.of(binary.concurrent).map_err(|error| LoadReason::Compile(reason(&error)))?;
+        let component = wasmtime::component::Component::from_binary(engine, &bytes)
             .map_err(|error| LoadReason::Compile(reason(&error)))?;
         let compile_time = begun.elapsed();
         let adapter = self.adapter(&component, &binary)?;
-        let description =
-            describe::describe(self.engines.of(binary.concurrent), &adapter).map_err(LoadReason::Describe)?;
+        let description = describe::describe(engine, &adapter).map_err(LoadReason::Describe)?;
         let entry = Entry::new(binary, description, compile_time);
         self.cache.store(&key, &component, &entry);
         Ok(Component(Arc::new(Loaded { adapter, entry, size: bytes.len(), cached: false })))
@@ -138,7 +142,7 @@ impl Host {
 
     fn adapter(&self, component: &wasmtime::component::Component, binary: &Binary) -> Result<Adapter, LoadReason> {
         let misfit = |error: wasmtime::Error| LoadReason::Link(reason(&error));
-        let linker = linker(self.engines.of(binary.concurrent), binary.concurrent).map_err(misfit)?;
+        let linker = linker(component.engine(), binary.concurrent).map_err(misfit)?;
         let pre: InstancePre<State> = linker.instantiate_pre(component).map_err(misfit)?;
         match binary.world {
             World::Sink => SinkComponentPre::new(pre).map(Adapter::Sink),
@@ -154,11 +158,27 @@ fn linker(engine: &wasmtime::Engine, concurrent: bool) -> wasmtime::Result<Linke
     let mut linker = Linker::new(engine);
     wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
     wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker)?;
+    note_what_is_looked_for(&mut linker)?;
     if concurrent {
         wasmtime_wasi::p3::add_to_linker(&mut linker)?;
         wasmtime_wasi_http::p3::add_to_linker(&mut linker)?;
     }
     Ok(linker)
+}
+
+/// Puts a note before the two interfaces that say what is granted: closed, they only answer with nothing.
+fn note_what_is_looked_for(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+    linker.allow_shadowing(true);
+    preopens::add_to_linker::<State, WasiFilesystem>(linker, |state| {
+        state.ungranted().dirs_wanted();
+        state.filesystem()
+    })?;
+    environment::add_to_linker::<State, WasiCli>(linker, |state| {
+        state.ungranted().env_wanted();
+        state.cli()
+    })?;
+    linker.allow_shadowing(false);
+    Ok(())
 }
 
 /// An error and its causes, in one line.
@@ -205,11 +225,6 @@ impl Component {
     /// Checks a configuration against the component's own schema: every problem at once.
     pub fn check_config(&self, config: &Value) -> Result<(), Vec<Problem>> {
         schema::check(self.description().config_schema.as_ref(), config)
-    }
-
-    /// Gives text, as an INI file has it, the types that the component's schema names.
-    pub fn typed_config(&self, text: &Value) -> Value {
-        schema::typed(self.description().config_schema.as_ref(), text)
     }
 
     pub(super) fn adapter(&self) -> &Adapter {

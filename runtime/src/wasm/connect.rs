@@ -88,7 +88,7 @@ impl Connect for Connector {
             .context(output("stdout"), output("stderr"))
             .map_err(|bad| Failure::halted("grant", bad.to_string()))?;
         let opening = Opening { config: &self.config, pipeline: &self.pipeline, sink: &self.sink, instance };
-        let store = |engine| state::store(engine, wasi, self.capabilities.hooks(), &self.limits);
+        let store = |engine| state::store(engine, wasi, &self.capabilities, &self.limits);
         match self.component.adapter() {
             Adapter::Sink(pre) => {
                 let instance = PlainInstance::open(pre, store(pre.engine()), opening).await?;

@@ -10,7 +10,7 @@ use super::capabilities::Capabilities;
 use super::component::{Adapter, Description};
 use super::output::Output;
 use super::settings::{Allow, Limits};
-use super::{state, text, trap};
+use super::{state, text};
 
 /// Language runtimes set themselves up before they answer.
 const MEMORY: u64 = 512 << 20;
@@ -67,7 +67,7 @@ async fn ask(engine: &Engine, adapter: &Adapter) -> Result<Said, String> {
     let output = |stream| Output::new("", "describe", 0, stream);
     let wasi = closed.context(output("stdout"), output("stderr")).map_err(|e| e.to_string())?;
     let limits = Limits { memory: MEMORY, cpu: CPU };
-    let (mut store, cpu) = state::store(engine, wasi, closed.hooks(), &limits);
+    let (mut store, cpu) = state::store(engine, wasi, &closed, &limits);
     let asked = async {
         let store = &mut store;
         wasmtime::Result::Ok(match adapter {
@@ -82,9 +82,8 @@ async fn ask(engine: &Engine, adapter: &Adapter) -> Result<Said, String> {
             }
         })
     };
-    cpu.reset();
     let said = cpu.charge(asked).await;
-    said.map_err(|error| trap::failure(&error, store.data().memory_was_refused()).message.to_string())
+    said.map_err(|error| store.data().failure(&error).message.to_string())
 }
 
 /// Nothing that a component says is believed.

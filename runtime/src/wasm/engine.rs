@@ -1,7 +1,7 @@
 //! The two engines that compile and run components, and the clock that interrupts what runs too long.
 
-use std::sync::Arc;
-use std::sync::mpsc;
+use std::hash::Hash;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, mpsc};
 use std::thread;
 use std::time::Duration;
 
@@ -12,24 +12,43 @@ pub(super) const TICK: Duration = Duration::from_millis(10);
 
 /// Both engines. Cloning is cheap.
 #[derive(Clone)]
-pub(super) struct Engines {
+pub(super) struct Engines(Arc<Both>);
+
+struct Both {
     plain: Engine,
-    concurrent: Engine,
-    _ticker: Arc<Ticker>,
+    /// Made when the first component asks for it: most runs never do.
+    concurrent: OnceLock<Engine>,
+    ticker: Ticker,
 }
 
 impl Engines {
     pub(super) fn new() -> Result<Engines, wasmtime::Error> {
-        let engines = [Engine::new(&config(false))?, Engine::new(&config(true))?];
-        let ticker = Ticker::start(engines.each_ref().map(Engine::weak))?;
-        let [plain, concurrent] = engines;
-        Ok(Engines { plain, concurrent, _ticker: Arc::new(ticker) })
+        let plain = Engine::new(&config(false))?;
+        let ticker = Ticker::start()?;
+        ticker.add(&plain);
+        Ok(Engines(Arc::new(Both { plain, concurrent: OnceLock::new(), ticker })))
     }
 
     /// An empty async call costs several times as much in the engine that supports concurrency; the other one refuses
     /// components that use async types.
-    pub(super) fn of(&self, concurrent: bool) -> &Engine {
-        if concurrent { &self.concurrent } else { &self.plain }
+    pub(super) fn of(&self, concurrent: bool) -> Result<&Engine, wasmtime::Error> {
+        let Both { plain, concurrent: other, ticker } = &*self.0;
+        if !concurrent {
+            return Ok(plain);
+        }
+        if let Some(engine) = other.get() {
+            return Ok(engine);
+        }
+        let engine = Engine::new(&config(true))?;
+        Ok(other.get_or_init(|| {
+            ticker.add(&engine);
+            engine
+        }))
+    }
+
+    /// Stands for the settings of both engines, which differ in nothing that this program can change.
+    pub(super) fn settings(&self) -> impl Hash {
+        self.0.plain.precompile_compatibility_hash()
     }
 }
 
@@ -46,19 +65,27 @@ fn config(concurrent: bool) -> Config {
 
 /// A thread that counts up the epochs until it is dropped. A task would wait behind the guest that it must interrupt.
 struct Ticker {
+    engines: Arc<Mutex<Vec<EngineWeak>>>,
     _stop: mpsc::Sender<()>,
 }
 
 impl Ticker {
-    fn start(engines: [EngineWeak; 2]) -> Result<Ticker, std::io::Error> {
+    fn start() -> Result<Ticker, std::io::Error> {
         let (stop, stopped) = mpsc::channel::<()>();
+        let engines: Arc<Mutex<Vec<EngineWeak>>> = Arc::default();
+        let ticked = Arc::clone(&engines);
         thread::Builder::new().name("sump-epochs".into()).spawn(move || {
             while stopped.recv_timeout(TICK) == Err(mpsc::RecvTimeoutError::Timeout) {
+                let engines = ticked.lock().unwrap_or_else(PoisonError::into_inner);
                 for engine in engines.iter().filter_map(EngineWeak::upgrade) {
                     engine.increment_epoch();
                 }
             }
         })?;
-        Ok(Ticker { _stop: stop })
+        Ok(Ticker { engines, _stop: stop })
+    }
+
+    fn add(&self, engine: &Engine) {
+        self.engines.lock().unwrap_or_else(PoisonError::into_inner).push(engine.weak());
     }
 }

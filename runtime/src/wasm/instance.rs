@@ -11,7 +11,6 @@ use wasmtime::Store;
 use super::columns::Scratch;
 use super::limits::Cpu;
 use super::state::State;
-use super::trap;
 use super::v0_1::answers::plain as answers;
 use super::v0_1::batches::plain as batches;
 use super::v0_1::plain::exports::sump::sink::sink::Guest;
@@ -30,7 +29,7 @@ pub(super) struct Opening<'a> {
 
 /// An open instance. What is in it is taken out for a call and put back when the call has returned: a call that traps,
 /// or whose future is dropped, takes the store with it.
-pub(super) struct PlainInstance(Mutex<Option<Live>>);
+pub(super) struct PlainInstance(Mutex<Option<Box<Live>>>);
 
 struct Live {
     store: Store<State>,
@@ -54,14 +53,11 @@ impl PlainInstance {
             let answer = guest.sump_sink_sink().call_open(&mut store, opening).await?;
             Ok((guest, answer))
         };
-        cpu.reset();
-        let (guest, answer) = cpu
-            .charge(opened)
-            .await
-            .map_err(|error: wasmtime::Error| trap::failure(&error, store.data().memory_was_refused()))?;
-        answer.map_err(answers::failure)?;
+        let (guest, answer) =
+            cpu.charge(opened).await.map_err(|error: wasmtime::Error| store.data().failure(&error))?;
+        answer.map_err(|failure| explained(&store, failure))?;
         let live = Live { store, guest, cpu, scratch: Scratch::default(), runs: Vec::new() };
-        Ok(PlainInstance(Mutex::new(Some(live))))
+        Ok(PlainInstance(Mutex::new(Some(Box::new(live)))))
     }
 }
 
@@ -83,20 +79,26 @@ impl Live {
         };
         let guest: &Guest = guest.sump_sink_sink();
         let answer = call(store, cpu, async |store| guest.call_write(store, lowered, context).await).await?;
-        Ok(answers::outcome(batch.len(), answer))
+        Ok(store.data().ungranted().explain(answers::outcome(batch.len(), answer)))
     }
 }
 
 /// Makes one call, with the time that one call has.
 async fn call<R>(
     store: &mut Store<State>,
-    cpu: &Arc<Cpu>,
+    cpu: &Cpu,
     call: impl AsyncFnOnce(&mut Store<State>) -> wasmtime::Result<R>,
 ) -> Result<R, Failure> {
     store.set_epoch_deadline(1);
-    cpu.reset();
+    store.data_mut().memory().forget_refusals();
     let answer = cpu.charge(call(store)).await;
-    answer.map_err(|error| trap::failure(&error, store.data().memory_was_refused()))
+    answer.map_err(|error| store.data().failure(&error))
+}
+
+fn explained(store: &Store<State>, failure: events::Failure) -> Failure {
+    let mut failure = answers::failure(failure);
+    store.data().ungranted().explain_failure(&mut failure);
+    failure
 }
 
 /// What is left of an attempt, at least a millisecond.
@@ -123,6 +125,6 @@ impl Sink for PlainInstance {
         let Some(mut live) = self.0.lock().await.take() else { return Ok(()) };
         let guest = live.guest.sump_sink_sink();
         let answer = call(&mut live.store, &live.cpu, async |store| guest.call_close(store).await).await?;
-        answer.map_err(answers::failure)
+        answer.map_err(|failure| explained(&live.store, failure))
     }
 }

@@ -22,16 +22,17 @@ impl Import {
     }
 }
 
+/// The line that opens directories.
+pub(super) const GRANT_DIRS: &str = "allow.dirs = [{ host = \"…\", guest = \"/…\", access = \"read-only\" }]";
+/// The line that opens environment variables.
+pub(super) const GRANT_ENV: &str = "allow.env = [\"NAME\"]";
+
 /// By the beginning of the name; the first that fits counts.
 const INTERFACES: &[(&str, &str, Option<&str>)] = &[
     ("wasi:http/", "send HTTP requests", Some("allow.http = [{ to = \"https://…\" }]")),
-    (
-        "wasi:filesystem/",
-        "read or write files",
-        Some("allow.dirs = [{ host = \"…\", guest = \"/…\", access = \"read-only\" }]"),
-    ),
+    ("wasi:filesystem/", "read or write files", Some(GRANT_DIRS)),
     ("wasi:sockets/", "open connections and look up names", None),
-    ("wasi:cli/environment", "read environment variables", Some("allow.env = [\"NAME\"]")),
+    ("wasi:cli/environment", "read environment variables", Some(GRANT_ENV)),
     ("wasi:cli/", "print, which becomes log records", None),
     ("wasi:clocks/", "read clocks and wait", None),
     ("wasi:random/", "draw random numbers", None),

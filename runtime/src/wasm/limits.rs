@@ -27,7 +27,12 @@ impl Memory {
         Memory { limit: usize::try_from(limit).unwrap_or(usize::MAX), used: 0, last: 0, refused: false }
     }
 
-    /// Whether the guest was refused memory: what it does then (most end in a trap) is because of that.
+    /// A call begins, or the guest gave way to its other calls: what was refused before has no part in what follows.
+    pub(super) fn forget_refusals(&mut self) {
+        self.refused = false;
+    }
+
+    /// Whether this call was refused memory: what the guest does then (most end in a trap) is because of that.
     pub(super) fn was_refused(&self) -> bool {
         self.refused
     }
@@ -103,18 +108,21 @@ struct Meter {
 }
 
 impl Meter {
+    fn begin(&mut self) {
+        self.begun = Instant::now();
+        self.ticked = None;
+    }
+
+    fn charge(&mut self) {
+        self.spent += self.running();
+    }
+
     /// What the poll that runs has taken.
     fn running(&self) -> Duration {
         match self.ticked {
             Some(ticked) => thread_time().saturating_sub(ticked),
             None => self.begun.elapsed().min(TICK),
         }
-    }
-
-    fn charge(&mut self) {
-        self.spent += self.running();
-        self.begun = Instant::now();
-        self.ticked = None;
     }
 }
 
@@ -128,7 +136,7 @@ impl Cpu {
         self.meter.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Begins anew: a call starts, or the guest gave way to its other calls.
+    /// Begins anew within a poll: the guest gave way to its other calls.
     pub(super) fn reset(&self) {
         *self.meter() = Meter { spent: Duration::ZERO, begun: Instant::now(), ticked: None };
     }
@@ -143,17 +151,16 @@ impl Cpu {
         if meter.spent + meter.running() > self.limit { Err(CpuExceeded(self.limit)) } else { Ok(()) }
     }
 
-    /// Charges every poll of a future.
-    pub(super) async fn charge<F: Future>(self: &Arc<Cpu>, future: F) -> F::Output {
-        let mut future = pin!(future);
+    /// Charges the polls of one call, from nothing.
+    pub(super) async fn charge<F: Future>(&self, call: F) -> F::Output {
+        let mut call = pin!(call);
+        self.meter().spent = Duration::ZERO;
         poll_fn(|context| {
-            {
-                let mut meter = self.meter();
-                meter.begun = Instant::now();
-                meter.ticked = None;
+            self.meter().begin();
+            let poll = call.as_mut().poll(context);
+            if poll.is_pending() {
+                self.meter().charge();
             }
-            let poll = future.as_mut().poll(context);
-            self.meter().charge();
             poll
         })
         .await
@@ -178,6 +185,8 @@ mod tests {
         assert!(memory.memory_growing(0, 40, None).unwrap());
         assert!(!memory.table_growing(0, 3, None).unwrap());
         assert!(memory.was_refused());
+        memory.forget_refusals();
+        assert!(!memory.was_refused());
         assert!(memory.table_growing(0, 2, None).unwrap());
         memory.table_grow_failed(wasmtime::Error::msg("no")).unwrap();
         assert!(memory.memory_growing(40, 60, None).unwrap());
@@ -201,20 +210,27 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn polls_add_up() {
+    async fn polls_of_a_call_add_up() {
         let cpu = Cpu::new(Duration::from_millis(15));
-        cpu.reset();
-        for _ in 0..4 {
-            cpu.charge(async { spin(Duration::from_millis(5)) }).await;
+        for polls in [1, 4] {
+            let call = async {
+                for _ in 0..polls {
+                    spin(Duration::from_millis(5));
+                    tokio::task::yield_now().await;
+                }
+                cpu.check().is_err()
+            };
+            assert_eq!(cpu.charge(call).await, polls == 4);
         }
-        assert!(cpu.check().is_err());
     }
 
     #[tokio::test(start_paused = true)]
     async fn waiting_does_not_count() {
         let cpu = Cpu::new(Duration::from_millis(15));
-        cpu.reset();
-        cpu.charge(tokio::time::sleep(Duration::from_secs(3600))).await;
-        cpu.check().unwrap();
+        let call = async {
+            tokio::time::sleep(Duration::from_secs(3600)).await;
+            cpu.check()
+        };
+        cpu.charge(call).await.unwrap();
     }
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use jsonschema::Validator;
-use serde_json::{Map, Number, Value};
+use serde_json::Value;
 
 /// One thing that is wrong with a configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,103 +45,6 @@ pub(super) fn check(schema: Option<&Value>, config: &Value) -> Result<(), Vec<Pr
     if problems.is_empty() { Ok(()) } else { Err(problems) }
 }
 
-/// A configuration in which text stands for numbers and truth values gets the types of the schema. Text that can't be
-/// read as what the schema wants stays as it is, for [`check`] to report.
-pub(super) fn typed(schema: Option<&Value>, config: &Value) -> Value {
-    match schema {
-        Some(schema) => with_types(schema, schema, config),
-        None => config.clone(),
-    }
-}
-
-fn with_types(root: &Value, schema: &Value, value: &Value) -> Value {
-    let schema = resolved(root, schema);
-    match value {
-        Value::String(text) => from_text(root, schema, text),
-        Value::Object(fields) => {
-            let typed = |(name, value): (&String, &Value)| {
-                let typed = property(root, schema, name).map_or_else(|| value.clone(), |s| with_types(root, s, value));
-                (name.clone(), typed)
-            };
-            Value::Object(fields.iter().map(typed).collect::<Map<_, _>>())
-        }
-        Value::Array(items) => match schema.get("items") {
-            Some(schema) => items.iter().map(|item| with_types(root, schema, item)).collect(),
-            None => value.clone(),
-        },
-        _ => value.clone(),
-    }
-}
-
-/// The schema of one field, where the schema has one.
-fn property<'a>(root: &'a Value, schema: &'a Value, name: &str) -> Option<&'a Value> {
-    let own = schema.get("properties").and_then(|properties| properties.get(name));
-    let other = || schema.get("additionalProperties").filter(|schema| schema.is_object());
-    own.or_else(|| alternatives(root, schema).find_map(|schema| property(root, schema, name))).or_else(other)
-}
-
-/// The schemas of which this one is made up.
-fn alternatives<'a>(root: &'a Value, schema: &'a Value) -> impl Iterator<Item = &'a Value> {
-    let lists = ["anyOf", "oneOf", "allOf"].into_iter().filter_map(|name| schema.get(name)?.as_array());
-    lists.flatten().map(move |schema| resolved(root, schema)).filter(move |inner| !std::ptr::eq(*inner, schema))
-}
-
-/// Follows a reference within the schema, a few steps.
-fn resolved<'a>(root: &'a Value, mut schema: &'a Value) -> &'a Value {
-    for _ in 0..8 {
-        let target = schema.get("$ref").and_then(Value::as_str).and_then(|reference| reference.strip_prefix('#'));
-        match target.and_then(|pointer| root.pointer(pointer)) {
-            Some(target) => schema = target,
-            None => break,
-        }
-    }
-    schema
-}
-
-fn from_text(root: &Value, schema: &Value, text: &str) -> Value {
-    let types = types(root, schema, 4);
-    if types.contains(&"string") || types.is_empty() {
-        return text.into();
-    }
-    let text = text.trim();
-    let parsed = types.iter().find_map(|name| match *name {
-        "integer" => text.parse::<i64>().map(Value::from).or_else(|_| text.parse::<u64>().map(Value::from)).ok(),
-        "number" => match text.parse::<i64>() {
-            Ok(whole) => Some(whole.into()),
-            Err(_) => text.parse::<f64>().ok().and_then(Number::from_f64).map(Value::Number),
-        },
-        "boolean" => match text.to_ascii_lowercase().as_str() {
-            "true" | "yes" | "on" => Some(true.into()),
-            "false" | "no" | "off" => Some(false.into()),
-            _ => None,
-        },
-        "null" => text.is_empty().then_some(Value::Null),
-        "array" => list(root, schema, text),
-        "object" => serde_json::from_str(text).ok().filter(Value::is_object),
-        _ => None,
-    });
-    parsed.unwrap_or_else(|| text.into())
-}
-
-/// JSON, or items with commas between them.
-fn list(root: &Value, schema: &Value, text: &str) -> Option<Value> {
-    if text.starts_with('[') {
-        return serde_json::from_str(text).ok();
-    }
-    let items = text.split(',').map(str::trim).filter(|item| !item.is_empty()).map(Value::from).collect();
-    Some(with_types(root, schema, &Value::Array(items)))
-}
-
-/// The types that a schema permits, as far as it names them.
-fn types<'a>(root: &'a Value, schema: &'a Value, depth: usize) -> Vec<&'a str> {
-    match schema.get("type") {
-        Some(Value::String(name)) => vec![name],
-        Some(Value::Array(names)) => names.iter().filter_map(Value::as_str).collect(),
-        _ if depth == 0 => Vec::new(),
-        _ => alternatives(root, schema).flat_map(|schema| types(root, schema, depth - 1)).collect(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -178,31 +81,5 @@ mod tests {
         assert!(!text.contains("hunter"), "{text}");
         assert_eq!(check(Some(&schema()), &json!({ "table": "t" })), Ok(()));
         assert!(check(None, &json!([])).is_err());
-    }
-
-    #[test]
-    fn text_gets_the_types_of_the_schema() {
-        let text = json!({
-            "table": "5", "batch": "10", "ratio": "0.5", "dry": "yes", "ports": "1, 2", "mode": "7", "inner": { "n": "3" }
-        });
-        let expected = json!({
-            "table": "5", "batch": 10, "ratio": 0.5, "dry": true, "ports": [1, 2], "mode": 7, "inner": { "n": 3 }
-        });
-        assert_eq!(typed(Some(&schema()), &text), expected);
-    }
-
-    #[test]
-    fn text_that_does_not_fit_stays() {
-        let text = json!({ "batch": "ten", "dry": "perhaps", "other": "1" });
-        assert_eq!(typed(Some(&schema()), &text), text);
-        assert_eq!(typed(None, &text), text);
-    }
-
-    #[test]
-    fn a_schema_that_refers_to_itself_ends() {
-        let schema = json!({ "$ref": "#" });
-        assert_eq!(typed(Some(&schema), &json!({ "a": "1" })), json!({ "a": "1" }));
-        let schema = json!({ "anyOf": [{ "$ref": "#/$defs/a" }], "$defs": { "a": { "anyOf": [{ "$ref": "#" }] } } });
-        assert_eq!(typed(Some(&schema), &json!({ "a": "1" })), json!({ "a": "1" }));
     }
 }

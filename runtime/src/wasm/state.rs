@@ -7,9 +7,11 @@ use wasmtime::{Engine, Store, UpdateDeadline};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
-use super::capabilities::Hooks;
+use super::capabilities::{Capabilities, Hooks, Ungranted};
 use super::limits::{Cpu, Memory};
 use super::settings::Limits;
+use super::trap;
+use crate::sink::Failure;
 
 /// The most files, streams, requests and the like that an instance holds at a time.
 const MAX_RESOURCES: usize = 10_000;
@@ -21,23 +23,40 @@ pub(super) struct State {
     wasi: WasiCtx,
     http: WasiHttpCtx,
     hooks: Hooks,
+    ungranted: Ungranted,
     table: ResourceTable,
     memory: Memory,
 }
 
 impl State {
-    /// Whether the guest was refused memory.
-    pub(super) fn memory_was_refused(&self) -> bool {
-        self.memory.was_refused()
+    /// What the guest has nothing of.
+    pub(super) fn ungranted(&self) -> &Ungranted {
+        &self.ungranted
+    }
+
+    /// What the limits of memory have seen.
+    pub(super) fn memory(&mut self) -> &mut Memory {
+        &mut self.memory
+    }
+
+    /// What a call into this store that did not return means.
+    pub(super) fn failure(&self, error: &wasmtime::Error) -> Failure {
+        trap::failure(error, self.memory.was_refused())
     }
 }
 
 /// A store whose guest gives way at every tick, and ends when it has spent its time on the processor.
-pub(super) fn store(engine: &Engine, wasi: WasiCtx, hooks: Hooks, limits: &Limits) -> (Store<State>, Arc<Cpu>) {
+pub(super) fn store(
+    engine: &Engine,
+    wasi: WasiCtx,
+    capabilities: &Capabilities,
+    limits: &Limits,
+) -> (Store<State>, Arc<Cpu>) {
     let mut table = ResourceTable::new();
     table.set_max_capacity(MAX_RESOURCES);
     let memory = Memory::new(limits.memory);
-    let mut store = Store::new(engine, State { wasi, http: WasiHttpCtx::new(), hooks, table, memory });
+    let (hooks, ungranted) = (capabilities.hooks(), capabilities.ungranted());
+    let mut store = Store::new(engine, State { wasi, http: WasiHttpCtx::new(), hooks, ungranted, table, memory });
     store.limiter(|state| &mut state.memory);
     store.set_hostcall_fuel(MAX_LIFTED);
     store.set_max_component_handles(MAX_RESOURCES);

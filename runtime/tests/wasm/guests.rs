@@ -2,8 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::Path;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
@@ -13,19 +12,7 @@ use sump::sink::{Connect, Failure, Outcome, Sink, WriteContext, WriteError};
 use sump::wasm::{Component, Connector, Host, Settings};
 use tokio::time::Instant;
 
-/// Builds a guest, or finds it built, and says where it is.
-pub(crate) fn guest(package: &str) -> PathBuf {
-    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("guests");
-    let status = Command::new(env!("CARGO"))
-        .args(["build", "--quiet", "--release", "--target", "wasm32-wasip2", "--package", package])
-        .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
-        .env("CARGO_TARGET_DIR", &target)
-        .env_remove("RUSTFLAGS")
-        .status()
-        .unwrap();
-    assert!(status.success(), "building {package} failed: is the target there? `rustup target add wasm32-wasip2`");
-    target.join("wasm32-wasip2/release").join(package.replace('-', "_")).with_extension("wasm")
-}
+pub(crate) use crate::guest::guest;
 
 pub(crate) static HOST: LazyLock<Host> =
     LazyLock::new(|| Host::new(Path::new(env!("CARGO_TARGET_TMPDIR")).join("wasm-cache")).unwrap());

@@ -20,7 +20,6 @@ async fn a_component_says_what_it_is() {
     assert_eq!((contract.max_events.unwrap().get(), contract.overlap.get()), (5000, 1));
     assert!(contract.stops_in_order);
     assert!(PLAIN.check_config(&json!({ "n": "x" })).is_err());
-    assert_eq!(PLAIN.typed_config(&json!({ "n": "5", "open": "5" })), json!({ "n": 5, "open": "5" }));
 }
 
 #[tokio::test]

@@ -38,7 +38,8 @@ const RESERVED: [Reserved; 4] = [
 const DUTIES: [&str; 2] = ["Envelope", "Receipt"];
 
 /// Files with `unsafe` in them.
-const UNSAFE: &Exceptions = &[];
+const UNSAFE: &Exceptions =
+    &[("runtime/src/wasm/cache.rs", "compiled code is trusted input to wasmtime: the folder is this user's alone")];
 
 fn reserved(file: &File) -> Vec<Violation> {
     let room = if file.path == "runtime/src/main.rs" { Some("cli") } else { room_of(&file.path) };

@@ -6,8 +6,9 @@ use std::collections::VecDeque;
 
 use arrow_buffer::Buffer;
 
-/// Buffers that are remembered: a few more than are on their way in a pipeline that keeps up.
-const KEPT: usize = 8;
+/// Buffers that are remembered: as many as are on their way where a sink is slower than its source, and its queue, of
+/// 64 MiB unless it was set, is full of them.
+const KEPT: usize = 64;
 
 /// Gives out buffers, and remembers those that became columns.
 #[derive(Debug)]

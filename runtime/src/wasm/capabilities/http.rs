@@ -45,7 +45,7 @@ impl Http {
             return Ok((client.clone(), grant.headers().clone()));
         }
         let origin = url.origin().ascii_serialization();
-        let cure = format!("allow.http = [{{ to = \"{origin}\" }}]");
+        let cure = format!("`allow.http = [{{ to = \"{origin}\" }}]` under this sink, or `--allow-http {origin}`");
         self.denials.request(&format!("{method} {origin}{}", shortened(url.path())), &cure);
         Err(Error::HttpRequestDenied)
     }
@@ -95,7 +95,7 @@ fn body_error(error: Box<dyn std::error::Error + Send + Sync>) -> Error {
 }
 
 fn shortened(path: &str) -> String {
-    super::super::text::clean(path, 100)
+    crate::wasm::text::clean(path, 100)
 }
 
 /// What `wasi:http` of both versions calls for each request.

@@ -40,8 +40,12 @@ macro_rules! answers {
     };
 }
 
-answers!(plain, super::super::plain::sump::sink::events, super::super::plain::sump::sink::writing);
-answers!(concurrent, super::super::concurrent::sump::sink::events, super::super::concurrent::sump::sink::writing);
+answers!(plain, crate::wasm::v0_1::plain::sump::sink::events, crate::wasm::v0_1::plain::sump::sink::writing);
+answers!(
+    concurrent,
+    crate::wasm::v0_1::concurrent::sump::sink::events,
+    crate::wasm::v0_1::concurrent::sump::sink::writing
+);
 
 fn transient(after: Option<u32>) -> FailureKind {
     FailureKind::Transient { after: after.map(|after| Duration::from_millis(after.into())) }
@@ -72,8 +76,8 @@ fn refusal(events: Vec<u32>, failure: Failure) -> Result<Refusal, WriteError> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::plain::sump::sink::{events, writing};
     use super::*;
+    use crate::wasm::v0_1::plain::sump::sink::{events, writing};
 
     fn no() -> events::Failure {
         events::Failure { kind: events::FailureKind::Rejected, code: "n o".into(), message: "a\nb\u{1b}".into() }

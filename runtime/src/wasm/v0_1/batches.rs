@@ -4,9 +4,9 @@ use crate::wasm::columns::{Column, Columns, Pairs};
 
 /// For the plain world: borrowed.
 pub(in crate::wasm) mod plain {
-    use super::super::plain::sump::sink::events;
     use super::{Column, Columns, Pairs};
     use crate::batch::Run;
+    use crate::wasm::v0_1::plain::sump::sink::events;
 
     pub(in crate::wasm) fn runs(runs: &[Run], into: &mut Vec<events::Run>) {
         into.clear();
@@ -34,8 +34,8 @@ pub(in crate::wasm) mod plain {
 
 /// For the async world, whose calls own what they are given.
 pub(in crate::wasm) mod concurrent {
-    use super::super::concurrent::sump::sink::events;
     use super::{Column, Columns, Pairs};
+    use crate::wasm::v0_1::concurrent::sump::sink::events;
 
     pub(in crate::wasm) fn batch(columns: &Columns) -> events::Batch {
         events::Batch {

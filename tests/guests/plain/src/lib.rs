@@ -13,6 +13,41 @@ use sump::sink::events::{FailureKind, Refusal};
 
 struct Component;
 
+/// Tries to reach something outside, and tells what came of it as a failure; nothing if that is not asked for.
+fn reach(batch: &Batch) -> Option<Failure> {
+    match setting("write").as_str() {
+        "env" => {
+            let mut all: Vec<String> = std::env::vars().map(|(name, value)| format!("{name}={value}")).collect();
+            all.sort();
+            Some(failure(FailureKind::Rejected, "env", all.join(" ")))
+        }
+        "read-dir" => {
+            let found = std::fs::read_to_string(setting("file"));
+            Some(failure(FailureKind::Rejected, "read", format!("{found:?}")))
+        }
+        "write-dir" => {
+            let done = std::fs::write(setting("file"), b"written");
+            Some(failure(FailureKind::Rejected, "write", format!("{:?}", done.map_err(|error| error.kind()))))
+        }
+        "tcp" => {
+            let done = std::net::TcpStream::connect("127.0.0.1:1").map_err(|error| error.kind());
+            Some(failure(FailureKind::Rejected, "tcp", format!("{:?}", done.err())))
+        }
+        "http" => {
+            let (method, url, token) = (setting("method"), setting("url"), setting("token"));
+            let body = &batch.payload.bytes;
+            let answer = request::send(&method, &url, &token, body).unwrap_or_else(|error| error);
+            Some(failure(FailureKind::Rejected, "http", answer))
+        }
+        "lookup" => {
+            use std::net::ToSocketAddrs;
+            let done = ("localhost", 80).to_socket_addrs();
+            Some(failure(FailureKind::Rejected, "lookup", format!("{}", done.is_err())))
+        }
+        _ => None,
+    }
+}
+
 export!(Component);
 
 thread_local! {
@@ -88,12 +123,12 @@ impl Guest for Component {
                 std::thread::sleep(std::time::Duration::from_secs(3600));
                 Ok(all_written)
             }
-            "eat" => {
-                let mut eaten: Vec<Vec<u8>> = Vec::new();
-                loop {
-                    eaten.push(vec![1; 1 << 20]);
-                }
+            "nap" => {
+                std::thread::sleep(std::time::Duration::from_millis(50));
+                Ok(all_written)
             }
+            "eat" => eat(),
+            "obey" => Ok(obey(&batch)),
             "flood" => {
                 for _ in 0..20_000 {
                     println!("{}", "flood ".repeat(20));
@@ -116,35 +151,7 @@ impl Guest for Component {
                 ),
             )),
             "dump" => Err(failure(FailureKind::Rejected, "dump", dump(&batch))),
-            "env" => {
-                let mut all: Vec<String> = std::env::vars().map(|(name, value)| format!("{name}={value}")).collect();
-                all.sort();
-                Err(failure(FailureKind::Rejected, "env", all.join(" ")))
-            }
-            "read-dir" => {
-                let found = std::fs::read_to_string(setting("file"));
-                Err(failure(FailureKind::Rejected, "read", format!("{found:?}")))
-            }
-            "write-dir" => {
-                let done = std::fs::write(setting("file"), b"written");
-                Err(failure(FailureKind::Rejected, "write", format!("{:?}", done.map_err(|error| error.kind()))))
-            }
-            "tcp" => {
-                let done = std::net::TcpStream::connect("127.0.0.1:1").map_err(|error| error.kind());
-                Err(failure(FailureKind::Rejected, "tcp", format!("{:?}", done.err())))
-            }
-            "http" => {
-                let (method, url, token) = (setting("method"), setting("url"), setting("token"));
-                let body = batch.payload.bytes;
-                let answer = request::send(&method, &url, &token, &body).unwrap_or_else(|error| error);
-                Err(failure(FailureKind::Rejected, "http", answer))
-            }
-            "lookup" => {
-                use std::net::ToSocketAddrs;
-                let done = ("localhost", 80).to_socket_addrs();
-                Err(failure(FailureKind::Rejected, "lookup", format!("{}", done.is_err())))
-            }
-            _ => Ok(all_written),
+            _ => reach(&batch).map_or(Ok(all_written), Err),
         }
     }
 
@@ -153,6 +160,33 @@ impl Guest for Component {
             "fail" => Err(failure(FailureKind::Unknown, "unflushed", "perhaps".into())),
             _ => Ok(()),
         }
+    }
+}
+
+/// Does what the events say: one word each, `ok` for what is to be written.
+fn obey(batch: &Batch) -> Report {
+    let rows = batch.payload.offsets.len() as u32 - 1;
+    let mut refused = Vec::new();
+    for (row, pair) in batch.payload.offsets.windows(2).enumerate() {
+        match &batch.payload.bytes[pair[0] as usize..pair[1] as usize] {
+            b"trap" => panic!("no"),
+            b"exit" => std::process::exit(3),
+            b"spin" => spin(),
+            b"eat" => eat(),
+            b"lie" => refused.push(rows),
+            b"refuse" => refused.push(row as u32),
+            _ => {}
+        }
+    }
+    let failure = failure(FailureKind::Rejected, "bad", "it is bad".into());
+    let refused = if refused.is_empty() { vec![] } else { vec![Refusal { events: refused, failure }] };
+    Report { refused, stopped_at: None }
+}
+
+fn eat() -> ! {
+    let mut eaten: Vec<Vec<u8>> = Vec::new();
+    loop {
+        eaten.push(vec![1; 1 << 20]);
     }
 }
 

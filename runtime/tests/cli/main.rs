@@ -1,0 +1,20 @@
+//! The program as people run it: files and arguments in, files, output and exit codes out.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "what is shared between tests may fail like a test")]
+
+#[path = "../support/guest.rs"]
+mod guest;
+
+mod alerts;
+mod bad;
+mod console;
+mod crash;
+mod csv;
+mod endpoint;
+mod faults;
+mod files;
+mod ini;
+mod large;
+mod routes;
+mod sandbox;
+mod stop;
+mod sump;
