@@ -1,6 +1,6 @@
 //! Adds a batch to a file, or nothing.
 
-use std::io;
+use std::io::{self, ErrorKind};
 use std::sync::Arc;
 
 use super::medium::Medium;
@@ -9,36 +9,52 @@ use super::medium::Medium;
 #[derive(Debug)]
 pub(super) struct Appender {
     medium: Arc<dyn Medium>,
-    /// Where to cut off before anything else is written: a write failed, and what it left could not be taken back yet.
-    torn: Option<u64>,
+    /// Bytes at the end to cut off before anything else is written: what a failed write left, and could not be taken
+    /// back yet. Nobody else writes the file, so that they are the last.
+    torn: usize,
     /// Something was written and not synced.
     dirty: bool,
 }
 
 impl Appender {
     pub(super) fn new(medium: Arc<dyn Medium>) -> Appender {
-        Appender { medium, torn: None, dirty: false }
+        Appender { medium, torn: 0, dirty: false }
     }
 
     /// Adds whole lines, durably if `sync` is set. Where that fails, none of them stays.
     pub(super) fn append(&mut self, lines: &[u8], sync: bool) -> io::Result<()> {
         self.mend()?;
-        let before = self.medium.len()?;
-        let added = self.medium.append(lines).and_then(|()| if sync { self.medium.sync() } else { Ok(()) });
+        let mut added = 0;
+        let done = self.add(lines, &mut added).and_then(|()| if sync { self.medium.sync() } else { Ok(()) });
         self.dirty |= !sync;
-        added.inspect_err(|_| {
-            self.torn = Some(before);
+        done.inspect_err(|_| {
+            self.torn = added;
             if let Err(error) = self.mend() {
                 tracing::warn!("what a failed write left of a batch can't be taken back yet: {error}");
             }
         })
     }
 
-    /// Takes back what a failed write left.
+    /// Adds all lines, and counts the bytes that were added even where not all could be.
+    fn add(&self, lines: &[u8], added: &mut usize) -> io::Result<()> {
+        while *added < lines.len() {
+            match self.medium.append(&lines[*added..]) {
+                Ok(0) => return Err(ErrorKind::WriteZero.into()),
+                Ok(more) => *added += more,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes back what a failed write left. The length is asked for only here: no write pays for it, and it is right
+    /// even after someone emptied the file in between.
     fn mend(&mut self) -> io::Result<()> {
-        if let Some(len) = self.torn {
-            self.medium.truncate(len)?;
-            self.torn = None;
+        if self.torn > 0 {
+            let len = self.medium.len()?;
+            self.medium.truncate(len.saturating_sub(self.torn as u64))?;
+            self.torn = 0;
         }
         Ok(())
     }
@@ -66,7 +82,6 @@ impl Appender {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use std::io::ErrorKind;
     use std::sync::Mutex;
 
     /// A disk with room for so many bytes, on which other calls can be made to fail.
@@ -95,15 +110,16 @@ pub(super) mod tests {
 
     impl Medium for Fake {
         fn len(&self) -> io::Result<u64> {
+            self.call("len")?;
             Ok(self.text.lock().unwrap().len() as u64)
         }
 
-        fn append(&self, bytes: &[u8]) -> io::Result<()> {
+        fn append(&self, bytes: &[u8]) -> io::Result<usize> {
             self.call("append")?;
             let mut text = self.text.lock().unwrap();
             let fits = bytes.len().min(self.room.lock().unwrap().saturating_sub(text.len()));
             text.extend_from_slice(&bytes[..fits]);
-            if fits == bytes.len() { Ok(()) } else { Err(ErrorKind::StorageFull.into()) }
+            if fits > 0 { Ok(fits) } else { Err(ErrorKind::StorageFull.into()) }
         }
 
         fn truncate(&self, len: u64) -> io::Result<()> {
@@ -148,6 +164,30 @@ pub(super) mod tests {
         fake.failing.lock().unwrap().clear();
         appender.append(b"four\n", false).unwrap();
         assert_eq!(fake.text(), "four\n");
+    }
+
+    #[test]
+    fn a_file_whose_length_is_not_known_is_mended_later() {
+        let fake = Fake::with_room(8);
+        let mut appender = Appender::new(fake.clone());
+        appender.append(b"one\n", false).unwrap();
+        *fake.failing.lock().unwrap() = vec!["len"];
+        appender.append(b"two\nthree\n", false).unwrap_err();
+        appender.append(b"four\n", false).unwrap_err();
+        assert_eq!(fake.text(), "one\ntwo\n", "torn, and not yet mended");
+        fake.failing.lock().unwrap().clear();
+        appender.finish(false).unwrap();
+        assert_eq!(fake.text(), "one\n");
+    }
+
+    #[test]
+    fn what_is_taken_back_is_right_after_someone_emptied_the_file() {
+        let fake = Fake::with_room(8);
+        let mut appender = Appender::new(fake.clone());
+        appender.append(b"one\ntwo\n", false).unwrap();
+        fake.text.lock().unwrap().clear();
+        appender.append(b"three\nfour\n", false).unwrap_err();
+        assert_eq!(fake.text(), "");
     }
 
     #[test]

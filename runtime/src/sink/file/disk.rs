@@ -56,8 +56,8 @@ impl Medium for Disk {
         if self.regular { Ok(self.file.metadata()?.len()) } else { Ok(0) }
     }
 
-    fn append(&self, bytes: &[u8]) -> io::Result<()> {
-        (&self.file).write_all(bytes)
+    fn append(&self, bytes: &[u8]) -> io::Result<usize> {
+        (&self.file).write(bytes)
     }
 
     fn truncate(&self, len: u64) -> io::Result<()> {

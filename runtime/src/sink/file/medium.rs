@@ -8,8 +8,8 @@ pub(super) trait Medium: Debug + Send + Sync {
     /// How long it is.
     fn len(&self) -> io::Result<u64>;
 
-    /// Adds all of the bytes at its end, or fails with perhaps some of them added.
-    fn append(&self, bytes: &[u8]) -> io::Result<()>;
+    /// Adds bytes at its end, and says how many of them were added. Where it fails, none was.
+    fn append(&self, bytes: &[u8]) -> io::Result<usize>;
 
     /// Cuts it off at a length.
     fn truncate(&self, len: u64) -> io::Result<()>;

@@ -17,6 +17,9 @@ use crate::source::SourceError;
 /// Anything from 256 KiB on is cut into lines equally fast.
 const READ: usize = 1 << 20;
 
+/// So much is searched before its lines are moved: then they are still in the processor's nearest cache.
+const STEP: usize = 32 << 10;
+
 /// Cuts what is read of one partition into lines.
 ///
 /// ```text
@@ -39,8 +42,10 @@ pub struct Lines {
     /// The beginning of a line that is too long already, while the rest of it is passed over.
     long: Option<Long>,
     pool: Pool,
-    /// Where newlines are in a buffer. Kept for its capacity.
+    /// Where newlines are in a step. Kept for its capacity.
     newlines: Vec<u32>,
+    /// How many lines the last buffer had: the next one is likely to have about as many.
+    usual: usize,
 }
 
 /// A line that is too long.
@@ -53,7 +58,7 @@ struct Long {
 impl Lines {
     pub(super) fn new(partition: Partition, position: u64, most: usize) -> Lines {
         let (held, newlines) = (Vec::new(), Vec::new());
-        Lines { partition, most, position, held, searched: 0, long: None, pool: Pool::new(READ), newlines }
+        Lines { partition, most, position, held, searched: 0, long: None, pool: Pool::new(READ), newlines, usual: 0 }
     }
 
     /// A buffer to read into, with spare capacity, after what it holds already.
@@ -117,20 +122,28 @@ impl Lines {
         Ok(blocks)
     }
 
-    /// Finds the newlines from `begin` on, in one pass, and moves the lines between them together.
+    /// Finds the newlines from `begin` on, step by step, and moves the lines between them together.
     fn find_lines(&mut self, bytes: Vec<u8>, begin: usize, ended: bool) -> Cut {
-        let unsearched = begin.max(self.searched);
-        self.newlines.clear();
-        self.newlines.extend(memchr_iter(b'\n', &bytes[unsearched..]).map(|newline| (unsearched + newline) as u32));
-        let columns = Columns::with_room(self.newlines.len() + 1);
+        let len = bytes.len();
+        let room = (self.usual + self.usual / 8).min(len);
+        let columns = Columns::with_room(room);
         let mut cut = Cut { bytes, first: self.position, from: begin, to: 0, columns, long: Vec::new() };
-        for newline in &self.newlines {
-            cut.line(*newline as usize, self.most);
+        let mut searched = begin.max(self.searched);
+        while searched < len {
+            let step = searched..len.min(searched + STEP);
+            self.newlines.clear();
+            self.newlines.extend(memchr_iter(b'\n', &cut.bytes[step.clone()]).map(|at| (searched + at) as u32));
+            cut.columns.reserve(self.newlines.len());
+            for newline in &self.newlines {
+                cut.line(*newline as usize, self.most);
+            }
+            searched = step.end;
         }
-        let len = cut.bytes.len();
         if ended && cut.from < len {
             cut.line(len, self.most);
         }
+        self.usual = cut.columns.positions.len();
+        cut.columns.give_back_room();
         cut
     }
 
@@ -231,6 +244,19 @@ impl Columns {
         let mut offsets = Vec::with_capacity(lines + 1);
         offsets.push(0);
         Columns { offsets, positions: Vec::with_capacity(lines) }
+    }
+
+    fn reserve(&mut self, lines: usize) {
+        self.offsets.reserve(lines);
+        self.positions.reserve(lines);
+    }
+
+    /// Few lines do not keep the room that was made for many.
+    fn give_back_room(&mut self) {
+        if self.positions.len() < self.positions.capacity() / 2 {
+            self.offsets.shrink_to_fit();
+            self.positions.shrink_to_fit();
+        }
     }
 
     fn batch(self, bytes: Buffer, partition: &Partition, now: i64) -> Result<Batch, SourceError> {
@@ -391,6 +417,30 @@ mod tests {
         let moved = buffer.as_ptr();
         let whole = lines(READ, 0).frame(buffer).unwrap();
         assert_eq!(whole[0].batch.payload().values().as_ptr(), moved);
+    }
+
+    #[test]
+    fn lines_are_moved_together_whatever_step_they_end_in() {
+        let input: Vec<u8> =
+            (0..5 * STEP).map(|at| if at % 997 == 0 || at % STEP == 1 { b'\n' } else { at as u8 | 128 }).collect();
+        for most in [500, READ] {
+            let mut framer = lines(most, 3);
+            let blocks = blocks(&mut framer, &input, &[3 * STEP + 10]);
+            assert_eq!(all(&blocks), expected(&input, 3, most));
+        }
+    }
+
+    #[test]
+    fn few_lines_do_not_keep_room_for_many() {
+        let mut framer = lines(100, 0);
+        let mut buffer = framer.buffer();
+        buffer.resize(buffer.capacity(), b'\n');
+        framer.frame(buffer).unwrap();
+        let mut buffer = framer.buffer();
+        buffer.extend(b"one line\n");
+        let few = framer.frame(buffer).unwrap();
+        assert!(few[0].batch.origin().positions().len() == 1 && framer.usual == 1);
+        assert!(few[0].batch.payload().offsets().inner().inner().capacity() < 100);
     }
 
     #[test]
