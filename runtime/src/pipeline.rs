@@ -16,3 +16,6 @@ pub use data_dir::{DataDir, DataDirError};
 pub use feed::FeedError;
 pub use overview::{Overview, SinkView, SourceView};
 pub use run::{Ended, Pipelines, Signals};
+
+#[cfg(test)]
+mod tests;

@@ -26,6 +26,10 @@ pub(super) enum Command {
 }
 
 #[derive(Debug, Parser)]
+#[command(
+    after_help = "Exit codes: 0 everything is final; 1 some events went to the dead letters (with --strict); 2 wrong usage \
+                        or configuration; 70 internal; 75 stopped with events undelivered; 130 or 143 at a second signal."
+)]
 pub(super) struct Run {
     /// Configuration files (.toml, .conf, .ini), the later over the earlier; or one SINK.wasm, which then gets the
     /// lines of standard input

@@ -10,7 +10,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::{Exit, args, environment, log, progress, say, say_problems, summary};
 use crate::config::{self, CommandLine, Plan, SinkKind};
-use crate::pipeline::{self, BuildError, Ended, Host, Signals};
+use crate::pipeline::{self, BuildError, Ended, FeedError, Host, Signals};
 
 pub(super) fn run(args: &args::Run) -> anyhow::Result<Exit> {
     let line = progress::line();
@@ -101,7 +101,10 @@ async fn deliver(
 
 fn exit(ended: &Ended, strict: bool) -> Exit {
     match ended {
-        Ended { errors, .. } if !errors.is_empty() => Exit::Internal,
+        Ended { errors, .. } if !errors.is_empty() => {
+            let not_there = |error: &FeedError| matches!(error, FeedError::NotOpened { .. });
+            if errors.iter().all(not_there) { Exit::Usage } else { Exit::Internal }
+        }
         Ended { undelivered: 1.., .. } => Exit::Undelivered,
         Ended { dead_lettered: 1.., .. } if strict => Exit::DeadLetters,
         _ => Exit::Done,

@@ -25,6 +25,14 @@ const FULL_PAUSE: Duration = Duration::from_secs(1);
 /// Why a feed ended before everything was delivered.
 #[derive(Debug, thiserror::Error)]
 pub enum FeedError {
+    /// The source can't be opened: what it is told to read is not there.
+    #[error("source `{source_name}`: {error}")]
+    NotOpened {
+        /// Which.
+        source_name: Arc<str>,
+        /// Why.
+        error: SourceError,
+    },
     /// The source can't go on. What it had read was delivered.
     #[error("source `{source_name}`: {error}")]
     Source {
@@ -84,7 +92,7 @@ pub(super) struct FeedSignals {
 impl Feed {
     /// Runs until the source has ended, or a stop, and everything that was read is final, or given up.
     pub(super) async fn run(self) -> Result<(), FeedError> {
-        let failed = |error| FeedError::Source { source_name: self.name.clone(), error };
+        let failed = |error| FeedError::NotOpened { source_name: self.name.clone(), error };
         let source = self.open.open(self.resume.clone()).await.map_err(failed)?;
         let mut running = Running { reading: true, aside: VecDeque::new(), failed: None, source, feed: self };
         let ended = running.run().await;

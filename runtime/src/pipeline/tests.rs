@@ -1,0 +1,61 @@
+//! Whole pipelines, built from a configuration and run.
+
+use std::sync::mpsc;
+use std::time::Duration;
+
+use super::*;
+use crate::config::{Text, load_texts};
+
+/// Runs a configuration on a runtime of one thread, where whoever does not give way holds everybody up.
+fn run(configuration: &str) -> (Ended, Overview) {
+    let text = Text::new("test.toml", configuration.to_owned());
+    let (plan, _) = load_texts(&[text], &|_| None).unwrap();
+    let (done, ended) = mpsc::channel();
+    std::thread::spawn(move || {
+        let folder = tempfile::tempdir().unwrap();
+        let host = Host {
+            data_dir: folder.path().join("data"),
+            cache_dir: folder.path().join("cache"),
+            run: "run".into(),
+            colour: false,
+            from_start: false,
+            environment: &|_| None,
+        };
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let ended = runtime.block_on(async {
+            let pipelines = build(&plan, &host).await.unwrap();
+            let overview = pipelines.overview();
+            (pipelines.run(Duration::from_secs(60)).await, overview)
+        });
+        done.send(ended)
+    });
+    ended.recv_timeout(Duration::from_secs(60)).expect("the run to end")
+}
+
+#[test]
+fn a_source_that_ends_while_a_queue_is_full_lets_the_others_run() {
+    let (ended, overview) = run(r#"
+        [source.events]
+        type = "generate"
+        count = 100_000
+        [pipeline.main.sink.slow]
+        type = "null"
+        buffer.max_bytes = "64KiB"
+        [pipeline.main.sink.fast]
+        type = "null"
+        "#);
+    assert!(ended.errors.is_empty() && ended.undelivered == 0, "{ended:?}");
+    assert_eq!(overview.sinks.iter().map(|sink| sink.metrics.written.get()).collect::<Vec<_>>(), [100_000; 2]);
+}
+
+#[test]
+fn a_source_that_is_not_there_ends_the_run_with_its_name() {
+    let (ended, _) = run(r#"
+        [source.events]
+        type = "file"
+        path = "no/such/*.file"
+        [pipeline.main.sink.null]
+        type = "null"
+        "#);
+    assert!(matches!(&*ended.errors, [FeedError::NotOpened { source_name, .. }] if &**source_name == "events"));
+}
