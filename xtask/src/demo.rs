@@ -79,7 +79,7 @@ fn next(sump: &Path, sinks: &Path) {
     note(format!("    {sump} inspect {csv}"));
     note("give a sink of your own the lines of standard input, in a sandbox and without any configuration:");
     note(format!("    mkdir -p out && {sump} run {csv} --allow-dir ./out:/out:rw < data/earthquakes.ndjson"));
-    note("break the configuration, and see what `check` says:");
+    note("see what is wrong with a configuration, all at once; here what the demonstration sets is missing:");
     note(format!("    {sump} check demo/quakes.toml"));
     note("change example-sinks/csv-by-day/src/lib.rs or demo/quakes.toml, and run `cargo xtask demo` again");
 }
