@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use arrow_schema::ArrowError;
 use tokio::time::{Instant, sleep};
 
 use super::Stopped;
@@ -126,55 +125,32 @@ impl Lane {
             let idle = Failure::transient("nothing-tried", "the sink stopped before the first event");
             return self.again(piece, idle, round).await;
         }
-        let verdict = Verdict::new(piece.envelope.len(), refused, stopped_at);
-        let story = piece.story;
-        let mut rest = Rest::new(piece.envelope);
-        if let Some(written) = rest.part(&verdict.written).map_err(|error| shared.columns(error))? {
+        let Verdict { written, rejected, again, untried } = Verdict::new(piece.envelope.len(), refused, stopped_at);
+        let (refused, mut sets): (Vec<Refusal>, Vec<RowSet>) = (rejected.into_iter().chain(again).collect(), vec![]);
+        sets.extend([written, untried].into_iter().chain(refused.iter().map(|refusal| refusal.rows.clone())));
+        let mut parts = piece.envelope.scatter(&sets).map_err(|error| shared.columns(error))?.into_iter();
+        let (written, untried) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+        if !written.is_empty() {
             round.search.found();
             shared.written(written);
         }
         let mut next = Vec::new();
-        for Refusal { rows, failure } in verdict.rejected.into_iter().chain(verdict.again) {
-            let part = rest.part(&rows).map_err(|error| shared.columns(error))?;
-            let story = story.charged(failure.kind);
-            match (part.map(|envelope| Piece { envelope, story }), shared.decide(&story, failure.kind)) {
-                (None, _) => {}
-                (Some(part), Decision::Again(pause)) => next.push(shared.later(part, pause)),
-                (Some(part), Decision::GiveUp) => shared.bury(part, &failure).await?,
+        for (envelope, Refusal { failure, .. }) in parts.zip(refused) {
+            let story = piece.story.charged(failure.kind);
+            let part = Piece { envelope, story };
+            match shared.decide(&story, failure.kind) {
+                Decision::Again(pause) => next.push(shared.later(part, pause)),
+                Decision::GiveUp => shared.bury(part, &failure).await?,
             }
         }
-        // What is left was not tried, and is not charged.
-        if !rest.envelope.is_empty() {
-            next.push(Piece { envelope: rest.envelope, story });
+        // What was not tried is not charged.
+        if !untried.is_empty() {
+            next.push(Piece { envelope: untried, story: piece.story });
         }
         for piece in next.into_iter().rev() {
             round.left.push_front(piece);
         }
         Ok(())
-    }
-}
-
-/// What is left of a batch, part after part of which is taken away.
-struct Rest {
-    envelope: Envelope,
-    /// Which rows of the batch these are.
-    rows: RowSet,
-}
-
-impl Rest {
-    fn new(envelope: Envelope) -> Rest {
-        Rest { rows: RowSet::all(envelope.len()), envelope }
-    }
-
-    /// Takes rows of the batch away from what is left of it; `None` if there are none.
-    fn part(&mut self, rows: &RowSet) -> Result<Option<Envelope>, ArrowError> {
-        if rows.is_empty() {
-            return Ok(None);
-        }
-        let (part, others) = std::mem::take(&mut self.envelope).select(&rows.within(&self.rows))?;
-        self.envelope = others;
-        self.rows = self.rows.without(rows);
-        Ok(Some(part))
     }
 }
 

@@ -1,6 +1,7 @@
 //! The account of one source: how far each sink that it feeds has come in each of its partitions.
 
 use std::collections::BTreeMap;
+use std::collections::VecDeque;
 use std::fmt;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -184,7 +185,7 @@ impl Path {
             let positions = origin.position_buffer().slice(span.start, span.len());
             let assignment = self.0.assignment(&origin.partitions()[partition as usize], positions[0]);
             let numbers = assignment.progress().take(positions);
-            receipt.push(assignment, numbers);
+            receipt.push(&assignment, numbers);
         }
         self.0.metrics.events.add(batch.len() as u64);
         receipt
@@ -221,20 +222,24 @@ impl Assignment {
         locked(&self.progress)
     }
 
-    pub(super) fn settle(&self, numbers: Range<u64>, how: Final) {
+    pub(super) fn settle(&self, numbers: &VecDeque<Range<u64>>, how: Final) {
         let metrics = &self.path.metrics;
         let count = match how {
             Final::Written => &metrics.written,
             Final::DeadLettered => &metrics.dead_lettered,
             Final::Dropped => &metrics.dropped,
         };
-        count.add(numbers.end - numbers.start);
-        self.progress().settle(numbers);
+        let mut progress = self.progress();
+        for numbers in numbers {
+            count.add(numbers.end - numbers.start);
+            progress.settle(numbers.clone());
+        }
+        drop(progress);
         self.path.changed.notify_one();
     }
 
-    pub(super) fn abandon(&self, numbers: Range<u64>) {
-        self.path.metrics.abandoned.add(numbers.end - numbers.start);
+    pub(super) fn abandon(&self, events: u64) {
+        self.path.metrics.abandoned.add(events);
         self.progress().abandon();
         self.path.changed.notify_one();
     }

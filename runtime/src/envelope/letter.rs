@@ -58,12 +58,24 @@ impl Envelope {
     /// `rows`, and the others.
     ///
     /// Fails when they can't be copied apart; the events are given up then, to be read again.
-    pub fn select(mut self, rows: &RowSet) -> Result<(Envelope, Envelope), ArrowError> {
-        let picked = self.batch.select(rows)?;
-        let others = self.batch.select(&rows.complement(self.batch.len()))?;
-        let (receipt, rest) = self.receipt.select(rows);
-        let charge = self.charge.split(picked.bytes());
-        Ok((Envelope::new(picked, receipt, charge), Envelope::new(others, rest, self.charge)))
+    pub fn select(self, rows: &RowSet) -> Result<(Envelope, Envelope), ArrowError> {
+        let others = rows.complement(self.len());
+        let mut both = self.scatter(&[rows.clone(), others])?.into_iter();
+        Ok((both.next().unwrap_or_default(), both.next().unwrap_or_default()))
+    }
+
+    /// An envelope for each of several sets of rows, which do not overlap and are all rows together.
+    ///
+    /// Fails when they can't be copied apart; the events are given up then, to be read again.
+    pub fn scatter(mut self, sets: &[RowSet]) -> Result<Vec<Envelope>, ArrowError> {
+        debug_assert_eq!(sets.iter().map(RowSet::len).sum::<usize>(), self.len());
+        let batches = sets.iter().map(|rows| self.batch.select(rows)).collect::<Result<Vec<_>, _>>()?;
+        let receipts = self.receipt.scatter(sets);
+        let parts = batches.into_iter().zip(receipts).map(|(batch, receipt)| {
+            let charge = self.charge.split(batch.bytes());
+            Envelope::new(batch, receipt, charge)
+        });
+        Ok(parts.collect())
     }
 
     /// All events of `parts`, in order; copied unless there is one part only.

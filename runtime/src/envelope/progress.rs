@@ -1,41 +1,54 @@
 //! How far one sink has come in one assignment of one partition.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::ops::Range;
 
 use arrow_buffer::ScalarBuffer;
 
 /// Which events of an assignment are final, and the position up to which all are.
 ///
-/// Events that a path takes are numbered from 0, without gaps, whatever the routes left out between them: so what is
-/// settled in order is one number, and what is settled out of order a few ranges, never a set of events.
+/// Events that a path takes are numbered from 0, without gaps, whatever the routes left out between them. What is kept
+/// of them are the chunks that they came in, each until all of its events are final: one event that stays open for
+/// days keeps its own chunk and no other. Inside a chunk, settling in order moves one number, and settling out of
+/// order costs one bit an event.
 #[derive(Debug)]
 pub(super) struct Progress {
     /// The position after everything that was seen.
     end: u64,
     /// The number that the next event gets.
     next: u64,
-    /// All numbers below are final.
-    floor: u64,
-    /// Final numbers above the floor: start to end, neither overlapping nor touching.
-    ahead: BTreeMap<u64, u64>,
-    /// What was taken and is not all final, oldest first: the first number, and the position of each event.
-    taken: VecDeque<(u64, ScalarBuffer<u64>)>,
+    /// What was taken and is not all final, by ascending numbers.
+    chunks: VecDeque<Chunk>,
+    open: u64,
     abandoned: bool,
+}
+
+/// Events that were taken together.
+#[derive(Debug)]
+struct Chunk {
+    /// The number of its first event.
+    first: u64,
+    positions: ScalarBuffer<u64>,
+    /// All events before this one are final.
+    low: usize,
+    /// A bit for each event that became final before its turn; empty until there is one.
+    ahead: Vec<u64>,
+    open: usize,
 }
 
 impl Progress {
     /// An assignment that begins at a position.
     pub(super) fn new(begin: u64) -> Progress {
-        Progress { end: begin, next: 0, floor: 0, ahead: BTreeMap::new(), taken: VecDeque::new(), abandoned: false }
+        Progress { end: begin, next: 0, chunks: VecDeque::new(), open: 0, abandoned: false }
     }
 
     /// Numbers events by their positions, which ascend. Returns their numbers.
     pub(super) fn take(&mut self, positions: ScalarBuffer<u64>) -> Range<u64> {
-        let first = self.next;
-        self.next += positions.len() as u64;
-        if !positions.is_empty() {
-            self.taken.push_back((first, positions));
+        let (first, open) = (self.next, positions.len());
+        self.next += open as u64;
+        self.open += open as u64;
+        if open > 0 {
+            self.chunks.push_back(Chunk { first, positions, low: 0, ahead: Vec::new(), open });
         }
         first..self.next
     }
@@ -47,23 +60,18 @@ impl Progress {
 
     /// Events with these numbers are final. Each number comes once.
     pub(super) fn settle(&mut self, mut numbers: Range<u64>) {
-        if numbers.start == self.floor {
-            self.floor = numbers.end;
-            if let Some(end) = self.ahead.remove(&self.floor) {
-                self.floor = end;
-            }
-            while self.taken.front().is_some_and(|(first, events)| first + events.len() as u64 <= self.floor) {
-                self.taken.pop_front();
-            }
-            return;
-        }
-        if let Some(end) = self.ahead.remove(&numbers.end) {
-            numbers.end = end;
-        }
-        match self.ahead.range_mut(..numbers.start).next_back() {
-            Some((_, end)) if *end == numbers.start => *end = numbers.end,
-            _ => {
-                self.ahead.insert(numbers.start, numbers.end);
+        self.open -= numbers.end - numbers.start;
+        let mut index = self.chunks.partition_point(|chunk| chunk.end() <= numbers.start);
+        while let Some(chunk) = self.chunks.get_mut(index)
+            && numbers.start < numbers.end
+        {
+            let end = numbers.end.min(chunk.end());
+            chunk.settle((numbers.start - chunk.first) as usize..(end - chunk.first) as usize);
+            numbers.start = end;
+            if chunk.open == 0 {
+                self.chunks.remove(index);
+            } else {
+                index += 1;
             }
         }
     }
@@ -79,15 +87,48 @@ impl Progress {
 
     /// Where to go on: everything before it is final.
     pub(super) fn position(&self) -> u64 {
-        match self.taken.front() {
-            Some((first, events)) => events[(self.floor - first) as usize],
-            None => self.end,
-        }
+        self.chunks.front().map_or(self.end, |chunk| chunk.positions[chunk.low])
     }
 
     /// Events that are taken and not final.
     pub(super) fn open(&self) -> u64 {
-        self.next - self.floor - self.ahead.iter().map(|(start, end)| end - start).sum::<u64>()
+        self.open
+    }
+}
+
+impl Chunk {
+    fn end(&self) -> u64 {
+        self.first + self.positions.len() as u64
+    }
+
+    fn settle(&mut self, rows: Range<usize>) {
+        self.open -= rows.len();
+        if rows.start > self.low {
+            if self.ahead.is_empty() {
+                self.ahead = vec![0; self.positions.len().div_ceil(64)];
+            }
+            set(&mut self.ahead, rows);
+            return;
+        }
+        self.low = rows.end;
+        while let Some(word) = self.ahead.get(self.low / 64) {
+            // Bits from here on that follow each other without a gap.
+            let run = (word >> (self.low % 64)).trailing_ones() as usize;
+            self.low += run;
+            if run == 0 || self.low % 64 != 0 {
+                break;
+            }
+        }
+    }
+}
+
+/// Sets a range of bits.
+fn set(words: &mut [u64], bits: Range<usize>) {
+    let mut bit = bits.start;
+    while bit < bits.end {
+        let end = bits.end.min((bit / 64 + 1) * 64);
+        words[bit / 64] |= (u64::MAX >> (64 - (end - bit))) << (bit % 64);
+        bit = end;
     }
 }
 
@@ -125,18 +166,30 @@ mod tests {
     #[test]
     fn a_million_events_settled_in_order_are_kept_as_one_number() {
         let mut progress = taking(&(0..1_000_000).collect::<Vec<_>>(), 1_000_000);
-        for number in 0..1_000_000 {
+        for number in 0..999_999 {
             progress.settle(number..number + 1);
-            assert!(progress.ahead.is_empty());
+            assert!(progress.chunks[0].ahead.is_empty());
         }
+        progress.settle(999_999..1_000_000);
         assert_eq!(progress.position(), 1_000_000);
+    }
+
+    #[test]
+    fn an_event_that_stays_open_keeps_its_own_chunk_and_no_other() {
+        let mut progress = taking(&[7], 8);
+        for chunk in 0..10_000u64 {
+            progress.take(ScalarBuffer::from(vec![10 + 2 * chunk, 11 + 2 * chunk]));
+            progress.settle(1 + 2 * chunk..3 + 2 * chunk);
+        }
+        assert_eq!((progress.chunks.len(), progress.position(), progress.open()), (1, 7, 1));
     }
 
     proptest! {
         #[test]
         fn any_order_of_settling_gives_the_longest_final_prefix(
-            sizes in proptest::collection::vec(0..6usize, 1..8),
-            order in Just((0..40u64).collect::<Vec<_>>()).prop_shuffle(),
+            sizes in proptest::collection::vec(0..200usize, 1..5),
+            cuts in proptest::collection::btree_set(1..800u64, 0..60),
+            shuffled in any::<u64>(),
         ) {
             let mut progress = Progress::new(0);
             let mut total = 0;
@@ -146,14 +199,18 @@ mod tests {
                 total += *size as u64;
                 progress.reach(total * 10);
             }
-            let mut settled = std::collections::BTreeSet::new();
-            for number in order.into_iter().filter(|number| *number < total) {
-                progress.settle(number..number + 1);
-                settled.insert(number);
-                let first_open = (0..=total).find(|n| !settled.contains(n)).unwrap();
-                prop_assert_eq!(progress.position(), first_open * 10);
-                prop_assert_eq!(progress.open(), total - settled.len() as u64);
+            // Ranges that may reach over several chunks, in any order.
+            let bounds: Vec<u64> = [0].into_iter().chain(cuts.into_iter().filter(|cut| *cut < total)).chain([total]).collect();
+            let mut ranges: Vec<Range<u64>> = bounds.windows(2).map(|pair| pair[0]..pair[1]).collect();
+            fastrand::Rng::with_seed(shuffled).shuffle(&mut ranges);
+            let mut open: std::collections::BTreeSet<u64> = (0..total).collect();
+            for range in ranges {
+                open.retain(|number| !range.contains(number));
+                progress.settle(range);
+                prop_assert_eq!(progress.position(), open.first().unwrap_or(&total) * 10);
+                prop_assert_eq!(progress.open(), open.len() as u64);
             }
+            prop_assert!(progress.chunks.is_empty());
         }
     }
 }

@@ -22,97 +22,137 @@ pub enum Final {
 #[must_use]
 #[derive(Debug, Default)]
 pub struct Receipt {
-    spans: VecDeque<Span>,
+    parts: VecDeque<Part>,
 }
 
-/// Neighbouring numbers of one assignment.
+/// Events of one assignment that follow each other in a batch.
 #[derive(Debug)]
-struct Span {
+struct Part {
     assignment: Arc<Assignment>,
-    numbers: Range<u64>,
+    /// Ascending. Many where the events were scattered over batches, else one.
+    numbers: VecDeque<Range<u64>>,
 }
 
-impl Span {
-    fn len(&self) -> usize {
-        (self.numbers.end - self.numbers.start) as usize
+impl Part {
+    fn new(assignment: &Arc<Assignment>) -> Part {
+        Part { assignment: assignment.clone(), numbers: VecDeque::new() }
     }
 
-    /// Cuts off the first `rows`.
-    fn split_front(&mut self, rows: usize) -> Span {
-        let cut = self.numbers.start + rows as u64;
-        let front = Span { assignment: self.assignment.clone(), numbers: self.numbers.start..cut };
-        self.numbers.start = cut;
-        front
+    fn rows(&self) -> usize {
+        self.numbers.iter().map(|numbers| (numbers.end - numbers.start) as usize).sum()
+    }
+
+    fn push(&mut self, numbers: Range<u64>) {
+        match self.numbers.back_mut() {
+            Some(last) if last.end == numbers.start => last.end = numbers.end,
+            _ => self.numbers.push_back(numbers),
+        }
     }
 }
 
 impl Receipt {
-    pub(super) fn push(&mut self, assignment: Arc<Assignment>, numbers: Range<u64>) {
-        self.join(Span { assignment, numbers });
-    }
-
-    fn join(&mut self, span: Span) {
-        match self.spans.back_mut() {
-            _ if span.numbers.is_empty() => {}
-            Some(last) if last.numbers.end == span.numbers.start && Arc::ptr_eq(&last.assignment, &span.assignment) => {
-                last.numbers.end = span.numbers.end;
+    pub(super) fn push(&mut self, assignment: &Arc<Assignment>, numbers: Range<u64>) {
+        if numbers.is_empty() {
+            return;
+        }
+        match self.parts.back_mut() {
+            Some(part) if Arc::ptr_eq(&part.assignment, assignment) => part.push(numbers),
+            _ => {
+                let mut part = Part::new(assignment);
+                part.push(numbers);
+                self.parts.push_back(part);
             }
-            _ => self.spans.push_back(span),
         }
     }
 
     /// For how many events.
     pub fn rows(&self) -> usize {
-        self.spans.iter().map(Span::len).sum()
+        self.parts.iter().map(Part::rows).sum()
     }
 
     /// They are final.
     pub fn settle(mut self, how: Final) {
-        for span in self.spans.drain(..) {
-            span.assignment.settle(span.numbers, how);
+        for part in self.parts.drain(..) {
+            part.assignment.settle(&part.numbers, how);
         }
     }
 
     pub(super) fn append(&mut self, mut other: Receipt) {
-        for span in other.spans.drain(..) {
-            self.join(span);
+        if let (Some(last), Some(first)) = (self.parts.back_mut(), other.parts.front_mut())
+            && Arc::ptr_eq(&last.assignment, &first.assignment)
+        {
+            first.numbers.drain(..).for_each(|numbers| last.push(numbers));
+            other.parts.pop_front();
         }
+        self.parts.append(&mut other.parts);
     }
 
     /// Splits off the first `rows`; this keeps the rest.
     pub(super) fn split_front(&mut self, mut rows: usize) -> Receipt {
         let mut front = Receipt::default();
         while rows > 0
-            && let Some(span) = self.spans.front_mut()
+            && let Some(part) = self.parts.front_mut()
         {
-            if span.len() > rows {
-                front.join(span.split_front(rows));
-                return front;
+            let mut cut = Part::new(&part.assignment);
+            while rows > 0
+                && let Some(numbers) = part.numbers.front_mut()
+            {
+                let take = rows.min((numbers.end - numbers.start) as usize);
+                let middle = numbers.start + take as u64;
+                cut.numbers.push_back(numbers.start..middle);
+                numbers.start = middle;
+                rows -= take;
+                if numbers.is_empty() {
+                    part.numbers.pop_front();
+                }
             }
-            rows -= span.len();
-            front.spans.extend(self.spans.pop_front());
+            front.parts.push_back(cut);
+            if part.numbers.is_empty() {
+                self.parts.pop_front();
+            }
         }
         front
     }
 
-    /// The duty for `rows`, and the duty for the others.
-    pub(super) fn select(mut self, rows: &RowSet) -> (Receipt, Receipt) {
-        let (mut picked, mut others) = (Receipt::default(), Receipt::default());
+    /// The duty for each of several sets of rows, which do not overlap and are all rows together.
+    pub(super) fn scatter(mut self, sets: &[RowSet]) -> Vec<Receipt> {
+        let scattered = sets.iter().map(|rows| self.part_of(rows)).collect();
+        // Each of them has a new owner.
+        self.parts.clear();
+        scattered
+    }
+
+    /// The numbers of `rows`, as a duty of their own. The caller sees to it that no row has two owners.
+    fn part_of(&self, rows: &RowSet) -> Receipt {
+        let mut picked = Receipt::default();
+        let mut wanted = rows.ranges().iter().map(|range| range.start as u64..range.end as u64);
+        let mut want = wanted.next();
+        // The row at which the numbers begin that are looked at.
         let mut row = 0;
-        for range in rows.ranges() {
-            others.append(self.split_front((range.start - row) as usize));
-            picked.append(self.split_front(range.len()));
-            row = range.end;
+        for part in &self.parts {
+            for numbers in &part.numbers {
+                let after = row + (numbers.end - numbers.start);
+                while let Some(range) = &mut want
+                    && range.start < after
+                {
+                    let end = range.end.min(after);
+                    picked.push(&part.assignment, numbers.start + (range.start - row)..numbers.start + (end - row));
+                    range.start = end;
+                    if range.is_empty() {
+                        want = wanted.next();
+                    }
+                }
+                row = after;
+            }
         }
-        others.append(self);
-        (picked, others)
+        picked
     }
 }
 
 impl Drop for Receipt {
     fn drop(&mut self) {
-        for span in self.spans.drain(..) {
-            span.assignment.abandon(span.numbers);
+        for part in self.parts.drain(..) {
+            part.assignment.abandon(part.rows() as u64);
         }
     }
 }
