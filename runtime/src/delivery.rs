@@ -1,21 +1,29 @@
 //! From a sink's queue to final: one path for all sinks.
 //!
 //! ```text
-//! queue ─▶ batcher ─▶ lane: gate ─▶ attempt ─▶ judge ─┬ written: final
-//!                       ▲                             ├ again: after a pause, or once the gate opens
-//!                       └──────── pieces left ────────┼ halves, to find the events at fault
-//!                                                     └ dead letters: final
+//! queue ─▶ intake ─▶ lane: gate ─▶ attempt ─▶ judge ─┬ written: final
+//!                      ▲                             ├ again: after a pause, or once the gate opens
+//!                      └──────── pieces left ────────┼ halves, to find the events at fault
+//!                                                    └ dead letters: final
 //! ```
 //!
-//! Above the lanes events come together and are cut into batches; below, one batch is one call. A lane holds an
+//! In an intake events come together and are cut into batches; in a lane, one batch is one call. A lane holds an
 //! envelope until every event of it is final, and is the only one that settles.
+//!
+//! With one write in flight there is one lane. With more, lanes take batches from one intake in any order; where the
+//! order of keys is kept, each lane has an intake of its own, and events are spread over them by key.
 
+mod adaptive;
 mod batcher;
 mod dead_letters;
 mod gate;
+mod in_flight;
 mod instances;
+mod intake;
 mod judge;
+mod keys;
 mod lane;
+mod pace;
 mod queue;
 mod retry;
 mod search;
@@ -24,21 +32,24 @@ mod verdict;
 
 use std::sync::Arc;
 
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep_until};
 
 pub use dead_letters::{DeadLetter, DeadLetters, Segments, Unkept};
 pub use gate::{Cause, Gate};
 pub use queue::Queue;
-pub use settings::{BufferSettings, GateSettings, Outage, RetrySettings, Settings, WhenFull};
+pub use settings::{BufferSettings, Concurrency, GateSettings, Order, Outage, RetrySettings, Settings, WhenFull};
 
-use crate::envelope::{Envelope, PathName};
+use crate::envelope::PathName;
 use crate::metrics::SinkMetrics;
 use crate::sink::Connect;
 use batcher::Batcher;
+use in_flight::InFlight;
 use instances::Instances;
+use intake::{Intake, Supply};
+use keys::Spread;
 use lane::{Lane, Shared};
+use pace::Pace;
 
 /// Why a delivery ended before its queue did.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -90,36 +101,28 @@ pub struct Parts {
 /// The delivery to one sink.
 pub struct Delivery {
     queue: Queue,
-    batcher: Batcher,
     lanes: Arc<Shared>,
-    concurrency: usize,
-    metrics: Arc<SinkMetrics>,
 }
 
 impl Delivery {
-    /// Puts the stages together, in the order in which events pass them. Nothing is opened before the first batch.
+    /// Puts the stages together. Nothing is opened before the first batch.
     pub fn new(parts: Parts) -> Delivery {
         let Parts { path, settings, connect, dead_letters, metrics, keep_unfinished, give_up } = parts;
-        let contract = connect.contract();
-        let concurrency = settings.concurrency.get();
-        Delivery {
-            queue: Queue::new(&settings.buffer),
-            batcher: Batcher::new(&settings, contract),
-            lanes: Arc::new(Shared {
-                gate: Gate::new(settings.gate.probe),
-                instances: Instances::new(connect, concurrency, metrics.clone()),
-                ordered: concurrency == 1,
-                path,
-                settings,
-                dead_letters,
-                metrics: metrics.clone(),
-                keep_unfinished,
-                give_up,
-                jitter: fastrand::f64,
-            }),
-            concurrency,
+        let lanes = Shared {
+            gate: Gate::new(settings.gate.probe),
+            contract: connect.contract().clone(),
+            instances: Instances::new(connect, settings.concurrency.most().get(), metrics.clone()),
+            in_flight: InFlight::new(settings.concurrency),
+            pace: Pace::new(settings.rate_limit),
+            path,
+            settings,
+            dead_letters,
             metrics,
-        }
+            keep_unfinished,
+            give_up,
+            jitter: fastrand::f64,
+        };
+        Delivery { queue: Queue::new(&lanes.settings.buffer), lanes: Arc::new(lanes) }
     }
 
     /// The end where events go in. Closing it drains the delivery.
@@ -133,41 +136,38 @@ impl Delivery {
     }
 
     /// Delivers until the queue is closed and every event of it is final, or time is up. Closes the sink.
-    pub async fn run(mut self) -> Result<(), Stopped> {
-        let mut ended = match self.concurrency {
-            1 => self.run_inline().await,
-            _ => self.run_lanes().await,
+    pub async fn run(self) -> Result<(), Stopped> {
+        let Settings { concurrency, order, timeout, .. } = self.lanes.settings;
+        let ended = match (concurrency.most().get(), order) {
+            // One lane needs no task of its own: the batch behind waits for the batch before.
+            (1, _) => Lane::new(self.lanes.clone(), 0).deliver_all(self.intake()).await,
+            (_, Order::None) => self.run_lanes().await,
+            (lanes, Order::Key) => self.run_lanes_by_key(lanes).await,
         };
-        if ended.is_ok() {
-            ended = self.leave_rest().await;
-        }
         self.queue.close();
-        self.lanes.instances.close(self.lanes.settings.timeout).await;
+        self.lanes.instances.close(timeout).await;
         ended
     }
 
-    /// One lane needs no task of its own: the batch behind waits for the batch before.
-    async fn run_inline(&mut self) -> Result<(), Stopped> {
-        let lane = Lane::new(self.lanes.clone(), 0);
-        while let Some(batch) = self.next_batch().await? {
-            lane.deliver(batch).await?;
-        }
-        Ok(())
+    fn intake(&self) -> Intake {
+        self.intake_of(Supply::Queue(self.queue.clone()))
     }
 
-    async fn run_lanes(&mut self) -> Result<(), Stopped> {
+    fn intake_of(&self, supply: Supply) -> Intake {
+        Intake::new(supply, Batcher::new(&self.lanes.settings, &self.lanes.contract), self.lanes.clone())
+    }
+
+    /// Whichever lane is free takes the next batch.
+    async fn run_lanes(&self) -> Result<(), Stopped> {
+        let mut intake = self.intake();
         let mut busy: JoinSet<Result<Lane, Stopped>> = JoinSet::new();
-        let mut idle: Vec<Lane> = (0..self.concurrency).map(|number| Lane::new(self.lanes.clone(), number)).collect();
+        let most = self.lanes.settings.concurrency.most().get();
+        let mut idle: Vec<Lane> = (0..most).rev().map(|number| Lane::new(self.lanes.clone(), number)).collect();
         loop {
-            let next = async {
-                match idle.is_empty() {
-                    true => std::future::pending().await,
-                    false => self.next_batch().await,
-                }
-            };
+            let may_start = busy.len() < self.lanes.in_flight.limit();
             tokio::select! {
                 Some(done) = busy.join_next() => idle.push(self.lanes.rejoin(done)?),
-                batch = next => match (batch?, idle.pop()) {
+                batch = intake.next_batch(), if may_start => match (batch?, idle.pop()) {
                     (Some(batch), Some(lane)) => {
                         busy.spawn(async move { lane.deliver(batch).await.map(|()| lane) });
                     }
@@ -178,55 +178,43 @@ impl Delivery {
         while let Some(done) = busy.join_next().await {
             self.lanes.rejoin(done)?;
         }
-        Ok(())
+        intake.leave_rest().await
     }
 
-    /// What no lane took when time was up; whoever fills the queue closes it then. Nothing, where the queue was drained.
-    async fn leave_rest(&mut self) -> Result<(), Stopped> {
-        while let Some((since, envelope)) = self.queue.pop().await {
-            self.batcher.push(since, envelope);
+    /// Each lane keeps the order of the events whose keys belong to it.
+    async fn run_lanes_by_key(&self, lanes: usize) -> Result<(), Stopped> {
+        let (mut busy, mut shares) = (JoinSet::new(), Vec::new());
+        for number in 0..lanes {
+            #[expect(clippy::disallowed_methods, reason = "the sink's queue bounds what is in all shares together")]
+            let (share, supply) = mpsc::unbounded_channel();
+            let (lane, intake) = (Lane::new(self.lanes.clone(), number), self.intake_of(Supply::Share(supply)));
+            shares.push(share);
+            busy.spawn(lane.deliver_all(intake));
         }
+        let mut spread = Spread::new(lanes);
         loop {
-            let rest = self.batcher.cut();
-            if rest.is_empty() {
-                return Ok(());
-            }
-            for envelope in rest {
-                self.lanes.leave(envelope).await?;
+            let popped = tokio::select! {
+                popped = self.queue.pop() => popped,
+                // Lanes end before their supply does only when they can't go on, or when time is up.
+                Some(done) = busy.join_next() => {
+                    self.lanes.rejoin(done)?;
+                    break;
+                }
+            };
+            let Some((since, envelope)) = popped else { break };
+            let rows = spread.rows(envelope.batch());
+            let parts = envelope.scatter(&rows).map_err(|error| self.lanes.columns(error))?;
+            for (share, part) in shares.iter().zip(parts) {
+                if !part.is_empty() && share.send((since, part)).is_err() {
+                    tracing::debug!(sink = %self.lanes.path, "a lane ended before its share");
+                }
             }
         }
-    }
-
-    /// The next batch: full, or as old as it may get, or the last. `None` at the end, or when time is up. Nothing is lost when the future
-    /// is dropped.
-    async fn next_batch(&mut self) -> Result<Option<Envelope>, Stopped> {
-        let parts = loop {
-            if self.lanes.is_given_up() {
-                return Ok(None);
-            }
-            if self.batcher.is_full() {
-                break self.batcher.cut();
-            }
-            if let Some((since, envelope)) = self.queue.try_pop() {
-                self.batcher.push(since, envelope);
-                continue;
-            }
-            let due = self.batcher.due();
-            tokio::select! {
-                popped = self.queue.pop() => match popped {
-                    Some((since, envelope)) => self.batcher.push(since, envelope),
-                    None => break self.batcher.cut(),
-                },
-                () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => break self.batcher.cut(),
-                () = self.lanes.given_up() => return Ok(None),
-            }
-        };
-        if parts.is_empty() {
-            return Ok(None);
+        drop(shares);
+        while let Some(done) = busy.join_next().await {
+            self.lanes.rejoin(done)?;
         }
-        self.metrics.copied_batches.add(u64::from(parts.len() > 1));
-        let batch = Envelope::concat(parts).map_err(|error| self.lanes.columns(error))?;
-        Ok(Some(batch))
+        self.intake().leave_rest().await
     }
 }
 

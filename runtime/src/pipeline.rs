@@ -6,6 +6,7 @@
 mod build;
 mod data_dir;
 mod feed;
+mod keys;
 mod overview;
 mod positions;
 mod route;
@@ -14,7 +15,7 @@ mod run;
 pub use build::{BuildError, Host, build, check};
 pub use data_dir::{DataDir, DataDirError};
 pub use feed::FeedError;
-pub use overview::{Overview, SinkView, SourceView};
+pub use overview::{Overview, SinkView, SourceStage, SourceState, SourceView};
 pub use run::{Ended, Pipelines, Signals};
 
 #[cfg(test)]

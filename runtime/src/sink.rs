@@ -18,6 +18,7 @@ pub use context::{BatchId, WriteContext};
 pub use outcome::{BadReport, Failure, FailureKind, Outcome, Refusal, WriteError};
 
 use crate::batch::Batch;
+use crate::expr::Template;
 
 /// What a sink says about itself, before it is opened.
 #[derive(Clone, Debug)]
@@ -30,12 +31,20 @@ pub struct Contract {
     pub overlap: NonZeroUsize,
     /// Where [`WriteContext::ordered`] is set, a write stops at the first event that is neither written nor rejected.
     pub stops_in_order: bool,
+    /// What says where an event goes, if each batch is to go to one destination.
+    pub destination: Option<Template>,
 }
 
 impl Default for Contract {
-    /// No limits of its own, one write at a time, stops in order.
+    /// No limits of its own, one write at a time, stops in order, one destination.
     fn default() -> Contract {
-        Contract { max_events: None, max_bytes: None, overlap: NonZeroUsize::MIN, stops_in_order: true }
+        Contract {
+            max_events: None,
+            max_bytes: None,
+            overlap: NonZeroUsize::MIN,
+            stops_in_order: true,
+            destination: None,
+        }
     }
 }
 

@@ -82,6 +82,9 @@ pub trait Open: Send + Sync {
     /// Whether what was not acknowledged can be read again after a restart.
     fn replayable(&self) -> bool;
 
+    /// Whether it ends by itself, so that a run that only reads such sources is over when they are.
+    fn ends(&self) -> bool;
+
     /// Begins where `resume` says.
     async fn open(&self, resume: Resume) -> Result<Box<dyn Source>, SourceError>;
 }

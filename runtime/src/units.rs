@@ -1,4 +1,5 @@
-//! Durations and sizes as people write them: `"1s"`, `"500ms"`, `30`, `"10MiB"`.
+//! Durations, sizes and rates as people write them: `"1s"`, `"500ms"`, `30`, `"10MiB"`, `"100/s"`.
 
 pub mod duration;
+pub mod rate;
 pub mod size;

@@ -99,6 +99,8 @@ pub struct Routing {
     pub otherwise: Otherwise,
     /// What becomes of an event that only failing conditions kept from every sink.
     pub on_condition_error: OnConditionError,
+    /// Gives events a key that have none. An event that lacks what it needs stays without.
+    pub key: Option<expr::Template>,
 }
 
 /// How many sinks take an event.

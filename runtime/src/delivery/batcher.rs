@@ -1,60 +1,139 @@
-//! Cuts what comes out of the queue into batches: by events, by bytes, by time.
+//! Cuts what comes out of the queue into batches: by events, by bytes, by time, and by destination.
 
 use std::collections::VecDeque;
+use std::num::NonZeroUsize;
 use std::time::Duration;
 
+use arrow_schema::ArrowError;
+use indexmap::IndexMap;
 use tokio::time::Instant;
 
 use super::Settings;
+use crate::batch::{Batch, RowSet};
 use crate::envelope::Envelope;
+use crate::expr::Template;
 use crate::sink::Contract;
 
 /// Envelopes that are not yet a batch. Batches are filled exactly: an envelope that straddles two is cut.
 #[derive(Debug)]
 pub(super) struct Batcher {
-    max_events: usize,
-    max_bytes: usize,
+    limits: Limits,
     timeout: Duration,
+    /// Where an event goes, if events say so: a batch has one destination then.
+    destination: Option<Template>,
+    most_groups: usize,
+    /// By destination; one where there is but one destination. None is empty.
+    groups: IndexMap<Destination, Group>,
+}
+
+/// What the template gives; none where an event lacks what it needs, which is for the sink to reject.
+type Destination = Option<Box<str>>;
+
+#[derive(Clone, Copy, Debug)]
+struct Limits {
+    events: usize,
+    bytes: usize,
+}
+
+#[derive(Debug, Default)]
+struct Group {
     waiting: VecDeque<(Instant, Envelope)>,
     events: usize,
     bytes: usize,
 }
 
+/// What to cut next.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Next {
+    /// This group, at once.
+    Now(usize),
+    /// This group, when its first event has waited long enough, unless more comes before.
+    At(Instant, usize),
+    /// Nothing is there.
+    Nothing,
+}
+
 impl Batcher {
     /// By what the user set and what the sink takes, whichever is less.
     pub(super) fn new(settings: &Settings, contract: &Contract) -> Batcher {
-        let most = |set: usize, takes: Option<std::num::NonZeroUsize>| takes.map_or(set, |takes| set.min(takes.get()));
+        let most = |set: usize, takes: Option<NonZeroUsize>| takes.map_or(set, |takes| set.min(takes.get()));
         let batch_bytes = usize::try_from(settings.batch_bytes).unwrap_or(usize::MAX).clamp(1, MOST_BYTES);
         Batcher {
-            max_events: most(settings.batch_size.get(), contract.max_events),
-            max_bytes: most(batch_bytes, contract.max_bytes),
+            limits: Limits {
+                events: most(settings.batch_size.get(), contract.max_events),
+                bytes: most(batch_bytes, contract.max_bytes),
+            },
             timeout: settings.batch_timeout,
-            waiting: VecDeque::new(),
-            events: 0,
-            bytes: 0,
+            destination: contract.destination.clone(),
+            most_groups: settings.max_groups.get(),
+            groups: IndexMap::new(),
         }
     }
 
     /// Adds events that arrived at `since`.
-    pub(super) fn push(&mut self, since: Instant, envelope: Envelope) {
+    ///
+    /// Fails when events for several destinations can't be copied apart; they are given up then.
+    pub(super) fn push(&mut self, since: Instant, envelope: Envelope) -> Result<(), ArrowError> {
+        let Some(template) = &self.destination else {
+            self.groups.entry(None).or_default().push(since, envelope);
+            return Ok(());
+        };
+        let (destinations, sets): (Vec<_>, Vec<_>) = destinations(template, envelope.batch()).into_iter().unzip();
+        for (destination, part) in destinations.into_iter().zip(envelope.scatter(&sets)?) {
+            self.groups.entry(destination).or_default().push(since, part);
+        }
+        Ok(())
+    }
+
+    /// Which group is full, too old, or one too many; else the oldest.
+    pub(super) fn next(&self) -> Next {
+        let (mut full, mut oldest) = (None, None);
+        for (index, group) in self.groups.values().enumerate() {
+            if full.is_none() && group.is_full(self.limits) {
+                full = Some(index);
+            }
+            let since = group.waiting.front().map(|(since, _)| *since);
+            oldest = match (oldest, since) {
+                (Some((least, _)), Some(since)) if since >= least => oldest,
+                (_, Some(since)) => Some((since, index)),
+                (_, None) => oldest,
+            };
+        }
+        let Some((since, index)) = oldest else { return Next::Nothing };
+        let due = since + self.timeout;
+        match full {
+            // Groups that fill again and again must not keep one from its time.
+            Some(full) if self.groups.len() == 1 || Instant::now() < due => Next::Now(full),
+            Some(_) => Next::Now(index),
+            None if self.groups.len() > self.most_groups => Next::Now(index),
+            None => Next::At(due, index),
+        }
+    }
+
+    /// The parts of the next batch of a group, as many events as fit one.
+    pub(super) fn cut(&mut self, index: usize) -> Vec<Envelope> {
+        let Some((_, group)) = self.groups.get_index_mut(index) else { return Vec::new() };
+        let parts = group.cut(self.limits);
+        if group.waiting.is_empty() {
+            self.groups.swap_remove_index(index);
+        }
+        parts
+    }
+}
+
+impl Group {
+    fn push(&mut self, since: Instant, envelope: Envelope) {
         self.events += envelope.len();
         self.bytes += envelope.batch().bytes();
         self.waiting.push_back((since, envelope));
     }
 
     /// Whether no more events are needed for a batch.
-    pub(super) fn is_full(&self) -> bool {
-        self.events >= self.max_events || self.bytes >= self.max_bytes
+    fn is_full(&self, limits: Limits) -> bool {
+        self.events >= limits.events || self.bytes >= limits.bytes
     }
 
-    /// When the first event has waited long enough.
-    pub(super) fn due(&self) -> Option<Instant> {
-        self.waiting.front().map(|(since, _)| *since + self.timeout)
-    }
-
-    /// The parts of the next batch, as many events as fit one; empty if none wait.
-    pub(super) fn cut(&mut self) -> Vec<Envelope> {
-        let (mut events, mut bytes) = (self.max_events, self.max_bytes);
+    fn cut(&mut self, Limits { mut events, mut bytes }: Limits) -> Vec<Envelope> {
         let mut parts: Vec<Envelope> = Vec::new();
         while let Some((_, front)) = self.waiting.front_mut() {
             let fits = front.len().min(events).min(front.batch().rows_within(bytes));
@@ -78,6 +157,19 @@ impl Batcher {
         }
         parts
     }
+}
+
+/// The rows of a batch by destination, in the order in which destinations come first.
+fn destinations(template: &Template, batch: &Batch) -> Vec<(Destination, RowSet)> {
+    let mut found: IndexMap<Destination, Vec<std::ops::Range<u32>>> = IndexMap::new();
+    let mut text = String::new();
+    for row in 0..batch.len() {
+        text.clear();
+        let rendered = template.render(batch, row, &mut text).is_ok();
+        let destination = rendered.then(|| Box::from(text.as_str()));
+        found.entry(destination).or_default().push(row as u32..row as u32 + 1);
+    }
+    found.into_iter().map(|(destination, rows)| (destination, RowSet::from_ranges(rows))).collect()
 }
 
 /// What one column can hold, with room for the event that fills it.

@@ -68,6 +68,20 @@ impl Gate {
         }
     }
 
+    /// Waits until nothing passes, and says why.
+    pub async fn when_closed(&self) -> Cause {
+        loop {
+            let moved = self.shared.moved.notified();
+            tokio::pin!(moved);
+            // Registered before looking: a move between looking and waiting is not missed.
+            moved.as_mut().enable();
+            if let Some(cause) = self.closed() {
+                return cause;
+            }
+            moved.await;
+        }
+    }
+
     /// Waits until the caller may try. Whoever passes says afterwards whether the gate is open or closed.
     pub(super) async fn pass(&self) {
         loop {

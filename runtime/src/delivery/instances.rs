@@ -33,6 +33,19 @@ pub(super) enum Answer {
     },
 }
 
+impl Answer {
+    /// Whether fewer calls at a time might have been answered better.
+    pub(super) fn is_overload(&self) -> bool {
+        let transient = |failure: &Failure| matches!(failure.kind, FailureKind::Transient { .. });
+        match self {
+            Answer::Failed(failure) | Answer::NotOpened(failure) => transient(failure),
+            Answer::Outcome(Outcome::Partial { refused, .. }) => refused.iter().any(|one| transient(&one.failure)),
+            Answer::TimedOut(_) => true,
+            Answer::Outcome(Outcome::Written) | Answer::Broke { .. } => false,
+        }
+    }
+}
+
 /// As many instances as the lanes need, each opened when it is first used. An instance whose call did not return is
 /// dropped and never used again.
 pub(super) struct Instances {

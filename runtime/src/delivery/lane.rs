@@ -14,23 +14,28 @@ use tokio::time::{Instant, sleep_until};
 use super::Stopped;
 use super::dead_letters::{DeadLetter, DeadLetters};
 use super::gate::Gate;
+use super::in_flight::InFlight;
 use super::instances::{Answer, Instances};
+use super::intake::Intake;
+use super::pace::Pace;
 use super::retry::Tally;
 use super::search::Search;
 use super::settings::Settings;
 use crate::envelope::{Envelope, Final, PathName};
 use crate::metrics::SinkMetrics;
-use crate::sink::{Failure, WriteContext};
+use crate::sink::{Contract, Failure, WriteContext};
 
 /// What the lanes of a sink share.
 pub(super) struct Shared {
     pub(super) path: PathName,
     pub(super) settings: Settings,
+    pub(super) contract: Contract,
     pub(super) gate: Gate,
     pub(super) instances: Instances,
+    pub(super) in_flight: InFlight,
+    pub(super) pace: Pace,
     pub(super) dead_letters: Arc<dyn DeadLetters>,
     pub(super) metrics: Arc<SinkMetrics>,
-    pub(super) ordered: bool,
     pub(super) keep_unfinished: bool,
     pub(super) give_up: watch::Receiver<bool>,
     pub(super) jitter: fn() -> f64,
@@ -71,6 +76,14 @@ impl Lane {
         Lane { shared, number }
     }
 
+    /// Batch after batch, until no more come or time is up.
+    pub(super) async fn deliver_all(self, mut intake: Intake) -> Result<(), Stopped> {
+        while let Some(batch) = intake.next_batch().await? {
+            self.deliver(batch).await?;
+        }
+        intake.leave_rest().await
+    }
+
     /// Returns once every event is final, or was left because time is up.
     pub(super) async fn deliver(&self, envelope: Envelope) -> Result<(), Stopped> {
         let search = Search::new(envelope.len());
@@ -94,8 +107,9 @@ impl Lane {
         if let Some(time) = piece.story.not_before {
             sleep_until(time).await;
         }
-        let Shared { path, settings, gate, instances, metrics, ordered, .. } = &*self.shared;
+        let Shared { path, settings, gate, instances, in_flight, pace, metrics, .. } = &*self.shared;
         gate.pass().await;
+        pace.take(piece.envelope.len()).await;
         let now = Instant::now();
         piece.story.began.get_or_insert_with(|| (now, SystemTime::now()));
         let context = WriteContext {
@@ -104,13 +118,15 @@ impl Lane {
             attempt: piece.story.tally.attempts + 1,
             deadline: now + settings.timeout,
             timeout: settings.timeout,
-            ordered: *ordered,
+            ordered: settings.is_ordered(),
         };
+        let call = in_flight.begin();
         let batch = piece.envelope.batch();
         let answer = match piece.story.alone {
             false => instances.write(self.number, batch, &context).await,
             true => instances.write_alone(self.number, batch, &context).await,
         };
+        call.ended(now.elapsed(), answer.is_overload());
         metrics.attempts.add(1);
         metrics.attempt_us.add(now.elapsed().as_micros() as u64);
         answer
@@ -157,8 +173,8 @@ impl Shared {
         }
     }
 
-    /// The lane of a task that ended.
-    pub(super) fn rejoin(&self, done: Result<Result<Lane, Stopped>, JoinError>) -> Result<Lane, Stopped> {
+    /// What a lane's task left.
+    pub(super) fn rejoin<T>(&self, done: Result<Result<T, Stopped>, JoinError>) -> Result<T, Stopped> {
         done.unwrap_or_else(|error| Err(Stopped::Panicked { path: self.path.clone(), message: error.to_string() }))
     }
 

@@ -1,11 +1,15 @@
 //! What a user may set about the delivery to a sink.
 
+use std::fmt;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use serde::de::{self, Visitor};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use super::adaptive;
 use crate::units;
+use crate::units::rate::Rate;
 
 /// The settings that every sink has, in the same table as its own.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
@@ -22,8 +26,17 @@ pub struct Settings {
     /// How long one attempt may take, opening included.
     #[serde(with = "units::duration")]
     pub timeout: Duration,
-    /// Writes in flight. More than one gives up the order of events.
-    pub concurrency: NonZeroUsize,
+    /// Writes in flight.
+    pub concurrency: Concurrency,
+    /// Which order is kept where several writes are in flight.
+    pub order: Order,
+    /// Destinations whose batches are open at a time, where a template says where an event goes.
+    pub max_groups: NonZeroUsize,
+    /// Events over time, at most. Unset: as fast as they are taken.
+    pub rate_limit: Option<Rate>,
+    /// Whether its neighbours wait for it: without, what finds its queue full while its gate is closed becomes dead
+    /// letters.
+    pub required: bool,
     /// When to try again.
     pub retry: RetrySettings,
     /// What waits for the sink.
@@ -39,12 +52,52 @@ impl Default for Settings {
             batch_bytes: 10_000_000,
             batch_timeout: Duration::from_secs(1),
             timeout: Duration::from_secs(30),
-            concurrency: NonZeroUsize::MIN,
+            concurrency: Concurrency::Fixed(NonZeroUsize::MIN),
+            order: Order::None,
+            max_groups: const { NonZeroUsize::new(1000).unwrap() },
+            rate_limit: None,
+            required: true,
             retry: RetrySettings::default(),
             buffer: BufferSettings::default(),
             gate: GateSettings::default(),
         }
     }
+}
+
+impl Settings {
+    /// Whether the source's order is kept, or that of its keys.
+    pub fn is_ordered(&self) -> bool {
+        self.order == Order::Key || self.concurrency == Concurrency::Fixed(NonZeroUsize::MIN)
+    }
+}
+
+/// How many writes may be in flight.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Concurrency {
+    /// So many. With one, the source's order is kept.
+    Fixed(NonZeroUsize),
+    /// As many as make the destination no slower: at most 64.
+    Adaptive,
+}
+
+impl Concurrency {
+    /// The most that are ever in flight.
+    pub fn most(self) -> NonZeroUsize {
+        match self {
+            Concurrency::Fixed(writes) => writes,
+            Concurrency::Adaptive => const { NonZeroUsize::new(adaptive::MOST).unwrap() },
+        }
+    }
+}
+
+/// Which order is kept where several writes are in flight.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Order {
+    /// None.
+    None,
+    /// Events with the same key keep theirs.
+    Key,
 }
 
 /// `retry`: when events that were not written are tried again.
@@ -138,16 +191,31 @@ impl Default for GateSettings {
     }
 }
 
+impl Serialize for Concurrency {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Concurrency::Fixed(writes) => serializer.serialize_u64(writes.get() as u64),
+            Concurrency::Adaptive => serializer.serialize_str("adaptive"),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Concurrency {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Concurrency, D::Error> {
+        let kept = NumberOr { word: "adaptive", expecting: "a number of writes from 1 on, or `adaptive`" };
+        Ok(deserializer.deserialize_any(kept)?.map_or(Concurrency::Adaptive, |writes| {
+            Concurrency::Fixed(NonZeroUsize::try_from(writes).unwrap_or(NonZeroUsize::MAX))
+        }))
+    }
+}
+
 /// A number of attempts, or `"unlimited"`.
 mod attempts {
-    use std::fmt;
-    use std::num::NonZeroU32;
-
-    use serde::de::{self, Deserializer, Visitor};
-    use serde::ser::Serializer;
+    use super::{Deserializer, NonZeroU32, NumberOr, Serializer};
 
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<NonZeroU32>, D::Error> {
-        deserializer.deserialize_any(Attempts)
+        let attempts = NumberOr { word: "unlimited", expecting: "a number of attempts from 1 on, or `unlimited`" };
+        deserializer.deserialize_any(attempts)
     }
 
     pub(super) fn serialize<S: Serializer>(attempts: &Option<NonZeroU32>, serializer: S) -> Result<S::Ok, S::Error> {
@@ -156,31 +224,36 @@ mod attempts {
             None => serializer.serialize_str("unlimited"),
         }
     }
+}
 
-    struct Attempts;
+/// A number from 1 on, or one word, which gives none.
+struct NumberOr {
+    word: &'static str,
+    expecting: &'static str,
+}
 
-    impl Visitor<'_> for Attempts {
-        type Value = Option<NonZeroU32>;
+impl Visitor<'_> for NumberOr {
+    type Value = Option<NonZeroU32>;
 
-        fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
-            f.write_str("a number of attempts from 1 on, or `unlimited`")
+    fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str(self.expecting)
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<Self::Value, E> {
+        match text.parse() {
+            _ if text == self.word => Ok(None),
+            Ok(number) => Ok(Some(number)),
+            Err(_) => Err(E::invalid_value(de::Unexpected::Str(text), &self)),
         }
+    }
 
-        fn visit_str<E: de::Error>(self, text: &str) -> Result<Self::Value, E> {
-            match text {
-                "unlimited" => Ok(None),
-                _ => text.parse().map(Some).map_err(|_| E::invalid_value(de::Unexpected::Str(text), &self)),
-            }
-        }
+    fn visit_i64<E: de::Error>(self, number: i64) -> Result<Self::Value, E> {
+        let whole = u32::try_from(number).ok().and_then(NonZeroU32::new);
+        whole.map(Some).ok_or_else(|| E::invalid_value(de::Unexpected::Signed(number), &self))
+    }
 
-        fn visit_i64<E: de::Error>(self, attempts: i64) -> Result<Self::Value, E> {
-            let whole = u32::try_from(attempts).ok().and_then(NonZeroU32::new);
-            whole.map(Some).ok_or_else(|| E::invalid_value(de::Unexpected::Signed(attempts), &self))
-        }
-
-        fn visit_u64<E: de::Error>(self, attempts: u64) -> Result<Self::Value, E> {
-            let whole = u32::try_from(attempts).ok().and_then(NonZeroU32::new);
-            whole.map(Some).ok_or_else(|| E::invalid_value(de::Unexpected::Unsigned(attempts), &self))
-        }
+    fn visit_u64<E: de::Error>(self, number: u64) -> Result<Self::Value, E> {
+        let whole = u32::try_from(number).ok().and_then(NonZeroU32::new);
+        whole.map(Some).ok_or_else(|| E::invalid_value(de::Unexpected::Unsigned(number), &self))
     }
 }

@@ -7,11 +7,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use tokio::time::Instant;
 
 use super::*;
 use crate::batch::{Batch, BatchBuilder, Event, Partition, RowSet};
 use crate::envelope::{Block, Ledger};
 use crate::sink::{Contract, Failure, FailureKind, Outcome, Refusal, Sink, WriteContext, WriteError};
+
+mod lanes;
 
 /// What the sink does with one event, attempt after attempt; after the last entry it writes it.
 #[derive(Clone, Copy, Debug)]
@@ -39,6 +42,11 @@ struct Script {
     fail_open: Mutex<Vec<Failure>>,
     contract: Contract,
     in_order: bool,
+    /// How long a write takes.
+    takes: Duration,
+    /// Writes in flight: now, and the most that ever were.
+    in_flight: AtomicUsize,
+    most_in_flight: AtomicUsize,
 }
 
 struct Scripted(Arc<Script>);
@@ -66,6 +74,12 @@ impl Sink for Scripted {
         let events = batch.origin().positions().to_vec();
         let id = context.batch_id(batch.origin()).to_string();
         self.0.calls.lock().unwrap().push((events.clone(), id));
+        let in_flight = self.0.in_flight.fetch_add(1, Ordering::SeqCst) + 1;
+        self.0.most_in_flight.fetch_max(in_flight, Ordering::SeqCst);
+        if !self.0.takes.is_zero() {
+            tokio::time::sleep(self.0.takes).await;
+        }
+        self.0.in_flight.fetch_sub(1, Ordering::SeqCst);
         let (mut refused, mut stopped_at) = (Vec::new(), None);
         for (row, event) in (0..).zip(&events) {
             let tries = {
@@ -130,6 +144,8 @@ struct Run {
     give_up: Option<Duration>,
     keep_unfinished: bool,
     block: u64,
+    /// The key of event n is n modulo this.
+    keys: Option<u64>,
 }
 
 /// What became of it.
@@ -139,6 +155,7 @@ struct Ran {
     dead: Vec<(u64, String, u32)>,
     acknowledged: u64,
     opened: usize,
+    most_in_flight: usize,
     took: Duration,
     metrics: Arc<SinkMetrics>,
     ended: Result<(), Stopped>,
@@ -146,12 +163,20 @@ struct Ran {
 
 fn run(acts: impl IntoIterator<Item = (u64, Vec<Act>)>) -> Run {
     let script = Script { acts: acts.into_iter().collect(), in_order: true, ..Script::default() };
-    Run { script, settings: Settings::default(), full: 0, give_up: None, keep_unfinished: false, block: 4096 }
+    Run {
+        script,
+        settings: Settings::default(),
+        full: 0,
+        give_up: None,
+        keep_unfinished: false,
+        block: 4096,
+        keys: None,
+    }
 }
 
 impl Run {
     fn concurrency(mut self, lanes: usize, overlap: usize) -> Run {
-        self.settings.concurrency = NonZeroUsize::new(lanes).unwrap();
+        self.settings.concurrency = Concurrency::Fixed(NonZeroUsize::new(lanes).unwrap());
         self.script.contract.overlap = NonZeroUsize::new(overlap).unwrap();
         self
     }
@@ -181,7 +206,7 @@ impl Run {
         let partition = Partition::from("events");
         ledger.assign(&partition, 0);
         for first in (0..events).step_by(self.block as usize) {
-            let block = block(&partition, first..events.min(first + self.block));
+            let block = keyed(&partition, first..events.min(first + self.block), self.keys);
             let taken = way.take(&block, &RowSet::all(block.batch.len())).unwrap().unwrap();
             let room = delivery.queue().room(taken.batch().bytes()).await;
             delivery.queue().push(taken, room);
@@ -202,14 +227,21 @@ impl Run {
         let dead = kept.events.lock().unwrap().clone();
         let acknowledged = ledger.acknowledged()[&partition];
         let opened = script.opened.load(Ordering::SeqCst);
-        Ran { calls, ids, dead, acknowledged, opened, took: began.elapsed(), metrics, ended }
+        let most_in_flight = script.most_in_flight.load(Ordering::SeqCst);
+        Ran { calls, ids, dead, acknowledged, opened, most_in_flight, took: began.elapsed(), metrics, ended }
     }
 }
 
 fn block(partition: &Partition, events: std::ops::Range<u64>) -> Block {
+    keyed(partition, events, None)
+}
+
+fn keyed(partition: &Partition, events: std::ops::Range<u64>, keys: Option<u64>) -> Block {
     let mut builder = BatchBuilder::new();
     for position in events.clone() {
-        builder.push(partition, Event { payload: Some(b"event"), position, ..Event::default() });
+        let key = keys.map(|keys| (position % keys).to_string());
+        let key = key.as_ref().map(String::as_bytes);
+        builder.push(partition, Event { payload: Some(b"event"), key, position, ..Event::default() });
     }
     Block { batch: builder.finish().unwrap(), ends: vec![(partition.clone(), events.end)], rejects: None }
 }

@@ -115,7 +115,7 @@ impl Chunk {
             // Bits from here on that follow each other without a gap.
             let run = (word >> (self.low % 64)).trailing_ones() as usize;
             self.low += run;
-            if run == 0 || self.low % 64 != 0 {
+            if run == 0 || !self.low.is_multiple_of(64) {
                 break;
             }
         }

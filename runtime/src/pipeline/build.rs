@@ -8,8 +8,9 @@ use std::sync::Arc;
 use tokio::task::JoinSet;
 
 use super::data_dir::{DataDir, DataDirError};
-use super::feed::{Fan, Feed, FeedSignals};
-use super::overview::{Overview, SinkView, SourceView};
+use super::feed::{Fan, Feed, FeedSignals, Outlet};
+use super::keys::Keys;
+use super::overview::{Overview, SinkView, SourceState, SourceView};
 use super::positions::{SavedSource, Store};
 use super::route::Router;
 use super::run::{Pipelines, Signals};
@@ -188,7 +189,7 @@ fn component(
             environment.insert(name.clone(), value);
         }
     }
-    let concurrency = sink.delivery.concurrency;
+    let concurrency = sink.delivery.concurrency.most();
     match component.connect(&pipeline.name, &sink.name, &settings, &environment, concurrency) {
         Ok(connector) => Ok(Arc::new(connector)),
         Err(failure) => Err(vec![error("/allow", failure.to_string())]),
@@ -211,7 +212,9 @@ impl Builder<'_> {
         let name: Arc<str> = source.name.as_str().into();
         let saved = if self.from_start { SavedSource::default() } else { self.store.of(&name) };
         let metrics = Arc::new(SourceMetrics::default());
-        self.overview.sources.push(SourceView { name: name.clone(), metrics: metrics.clone() });
+        let state = Arc::new(SourceState::new());
+        let view = SourceView { name: name.clone(), metrics: metrics.clone(), state: state.clone(), ends: open.ends() };
+        self.overview.sources.push(view);
         let mut ledger = Ledger::new();
         let mut deliveries = JoinSet::new();
         let framing = self.rejects(&mut ledger, &saved, NOBODY);
@@ -232,6 +235,7 @@ impl Builder<'_> {
             store: self.store.clone(),
             position_interval: self.plan.settings.position_interval,
             metrics,
+            state,
             deliveries,
             signals: FeedSignals { stop: self.signals.stop.subscribe(), give_up: self.signals.give_up.subscribe() },
         }
@@ -263,11 +267,17 @@ impl Builder<'_> {
                 give_up: self.signals.give_up.subscribe(),
             });
             let (queue, gate) = (delivery.queue().clone(), delivery.gate());
-            sinks.push((ledger.path(path.clone(), saved.path(&path), metrics.clone()), queue.clone()));
+            sinks.push(Outlet {
+                path: ledger.path(path.clone(), saved.path(&path), metrics.clone()),
+                queue: queue.clone(),
+                gate: gate.clone(),
+                required: sink.delivery.required,
+            });
             self.overview.sinks.push(SinkView { path, metrics, queue, gate });
             deliveries.spawn(delivery.run());
         }
         Fan {
+            keys: Keys(pipeline.routing.key.clone()),
             router: Router::new(pipeline.routing.clone(), conditions, metrics),
             sinks,
             rejects: self.rejects(ledger, saved, &pipeline.name),

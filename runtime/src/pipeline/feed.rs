@@ -5,15 +5,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arrow_schema::ArrowError;
+use futures_util::FutureExt;
 use tokio::sync::watch;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, Interval, sleep};
 use tracing::{error, warn};
 
+use super::keys::Keys;
+use super::overview::{SourceStage, SourceState};
 use super::positions::Store;
 use super::route::{Routed, Router};
-use crate::batch::RowSet;
-use crate::delivery::{DeadLetter, DeadLetters, Queue, Stopped, Unkept};
+use crate::batch::{RowSet, Uneven};
+use crate::delivery::{Cause, DeadLetter, DeadLetters, Gate, Queue, Stopped, Unkept};
 use crate::envelope::{Block, Charge, Envelope, Final, Ledger, Path};
 use crate::metrics::SourceMetrics;
 use crate::sink::Failure;
@@ -47,6 +50,9 @@ pub enum FeedError {
     /// A task panicked: a defect.
     #[error("a delivery broke down: {0}")]
     Panicked(#[from] JoinError),
+    /// Keys don't fit their events: a defect.
+    #[error("the keys of a block don't fit its events: {0}")]
+    Keys(#[from] Uneven),
     /// Events could not be copied apart: a defect.
     #[error("the events of a block can't be taken apart: {0}")]
     Columns(#[from] ArrowError),
@@ -68,16 +74,35 @@ pub(super) struct Feed {
     pub(super) store: Store,
     pub(super) position_interval: Duration,
     pub(super) metrics: Arc<SourceMetrics>,
+    pub(super) state: Arc<SourceState>,
     pub(super) deliveries: JoinSet<Result<(), Stopped>>,
     pub(super) signals: FeedSignals,
 }
 
 /// One pipeline of a source.
 pub(super) struct Fan {
+    pub(super) keys: Keys,
     pub(super) router: Router,
-    pub(super) sinks: Vec<(Path, Queue)>,
+    pub(super) sinks: Vec<Outlet>,
     /// What its routes reject.
     pub(super) rejects: Path,
+}
+
+/// Where the events of one sink go.
+pub(super) struct Outlet {
+    pub(super) path: Path,
+    pub(super) queue: Queue,
+    pub(super) gate: Gate,
+    /// Whether others wait for it.
+    pub(super) required: bool,
+}
+
+/// What a queue has for events.
+enum Room {
+    /// They may go in; with nothing to charge, to be dropped.
+    Made(Option<Charge>),
+    /// None for now, and nobody is to wait for it.
+    Refused(Cause),
 }
 
 /// What a feed is told from outside.
@@ -161,7 +186,8 @@ impl Running {
     /// What was read is delivered; the deliveries end when their queues are empty.
     fn stop_reading(&mut self) {
         self.reading = false;
-        self.feed.fans.iter().flat_map(|fan| &fan.sinks).for_each(|(_, queue)| queue.close());
+        self.feed.state.set(SourceStage::Ended);
+        self.feed.fans.iter().flat_map(|fan| &fan.sinks).for_each(|sink| sink.queue.close());
     }
 
     async fn hand_on(&mut self, block: &Block) -> Result<(), FeedError> {
@@ -177,13 +203,12 @@ impl Running {
         // It wants none of the events, and has seen them all.
         drop(self.feed.framing.take(block, &RowSet::default())?);
         for fan in 0..self.feed.fans.len() {
+            let keyed = self.feed.fans[fan].keys.give(block)?;
+            let block = keyed.as_ref().unwrap_or(block);
             let Routed { sinks, not_taken, failed } = self.feed.fans[fan].router.route(&block.batch);
             for (sink, rows) in sinks.iter().enumerate() {
-                let (path, queue) = &self.feed.fans[fan].sinks[sink];
-                if let Some(envelope) = path.take(block, rows)? {
-                    let queue = queue.clone();
-                    let room = self.room(&queue, envelope.batch().bytes()).await?;
-                    queue.push(envelope, room);
+                if let Some(envelope) = self.feed.fans[fan].sinks[sink].path.take(block, rows)? {
+                    self.enqueue(fan, sink, envelope).await?;
                 }
             }
             self.reject_unrouted(fan, block, &not_taken, &failed).await?;
@@ -191,20 +216,46 @@ impl Running {
         Ok(())
     }
 
-    /// Waits for room in a queue. The source is kept alive meanwhile.
-    async fn room(&mut self, queue: &Queue, bytes: usize) -> Result<Option<Charge>, FeedError> {
+    async fn enqueue(&mut self, fan: usize, sink: usize, envelope: Envelope) -> Result<(), FeedError> {
+        let Outlet { path, queue, gate, required } = &self.feed.fans[fan].sinks[sink];
+        let (path, queue, gate) = (path.clone(), queue.clone(), (!required).then(|| gate.clone()));
+        match self.room(&queue, gate, envelope.batch().bytes()).await? {
+            Room::Made(room) => {
+                queue.push(envelope, room);
+                Ok(())
+            }
+            Room::Refused(cause) => {
+                let message = format!("its queue is full, its gate is closed, and it is not required: {cause}");
+                self.reject(path, envelope, Failure::transient("gate-closed", message)).await
+            }
+        }
+    }
+
+    /// Waits for room in a queue, unless a gate is there to say that it is of no use. The source is kept alive meanwhile.
+    async fn room(&mut self, queue: &Queue, gate: Option<Gate>, bytes: usize) -> Result<Room, FeedError> {
         let began = Instant::now();
-        let room = queue.room(bytes);
-        tokio::pin!(room);
+        let (room, closed) = (queue.room(bytes), async {
+            match &gate {
+                Some(gate) => gate.when_closed().await,
+                None => std::future::pending().await,
+            }
+        });
+        tokio::pin!(room, closed);
+        if let Some(room) = room.as_mut().now_or_never() {
+            return Ok(Room::Made(room));
+        }
+        self.feed.state.set(if self.reading { SourceStage::Held } else { SourceStage::Ended });
         loop {
             tokio::select! {
                 biased;
                 room = &mut room => {
                     self.feed.metrics.backpressure_us.add(began.elapsed().as_micros() as u64);
-                    return Ok(room);
+                    self.feed.state.set(if self.reading { SourceStage::Reading } else { SourceStage::Ended });
+                    return Ok(Room::Made(room));
                 }
+                cause = &mut closed => return Ok(Room::Refused(cause)),
                 // The delivery keeps or gives up what it finds in its queue.
-                () = set(&mut self.feed.signals.give_up) => return Ok(Some(Charge::default())),
+                () = set(&mut self.feed.signals.give_up) => return Ok(Room::Made(Some(Charge::default()))),
                 Some(done) = self.feed.deliveries.join_next() => done??,
                 input = self.source.next(Demand::Nothing), if self.reading => match input {
                     Ok(Input::Revoked(partitions)) => {

@@ -1,6 +1,7 @@
 //! What there is to see of a run while it goes on and after.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
 
 use crate::delivery::{Gate, Queue};
 use crate::envelope::PathName;
@@ -26,6 +27,45 @@ pub struct SourceView {
     pub name: Arc<str>,
     /// What it counts.
     pub metrics: Arc<SourceMetrics>,
+    /// What it is at.
+    pub state: Arc<SourceState>,
+    /// Whether it ends by itself.
+    pub ends: bool,
+}
+
+/// What a source is at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum SourceStage {
+    /// It is read.
+    Reading,
+    /// A full queue holds it back.
+    Held,
+    /// Nothing more is read.
+    Ended,
+}
+
+/// The stage of a source, as others see it.
+#[derive(Debug)]
+pub struct SourceState(AtomicU8);
+
+impl SourceState {
+    pub(super) fn new() -> SourceState {
+        SourceState(AtomicU8::new(SourceStage::Reading as u8))
+    }
+
+    pub(super) fn set(&self, stage: SourceStage) {
+        self.0.store(stage as u8, Ordering::Relaxed);
+    }
+
+    /// What it is at.
+    pub fn get(&self) -> SourceStage {
+        match self.0.load(Ordering::Relaxed) {
+            0 => SourceStage::Reading,
+            1 => SourceStage::Held,
+            _ => SourceStage::Ended,
+        }
+    }
 }
 
 /// What is to be seen of a sink.
@@ -52,10 +92,15 @@ impl Overview {
         self.all().map(|metrics| metrics.waiting() + metrics.abandoned.get()).sum()
     }
 
-    /// Whether every source has ended, and what waits waits for gates alone.
+    /// Whether every source has ended, or would have but for a full queue, and what waits waits for gates alone.
     pub(super) fn only_closed_gates_are_left(&self) -> bool {
         let waiting = |sink: &&SinkView| sink.metrics.waiting() > 0;
-        self.sinks.iter().all(|sink| sink.queue.is_closed())
+        let done = |source: &SourceView| match source.state.get() {
+            SourceStage::Reading => false,
+            SourceStage::Held => source.ends,
+            SourceStage::Ended => true,
+        };
+        self.sources.iter().all(done)
             && self.sinks.iter().any(|sink| waiting(&sink))
             && self.sinks.iter().filter(waiting).all(|sink| sink.gate.closed().is_some())
     }

@@ -8,6 +8,10 @@ use crate::config::{Text, load_texts};
 
 /// Runs a configuration on a runtime of one thread, where whoever does not give way holds everybody up.
 fn run(configuration: &str) -> (Ended, Overview) {
+    run_with(configuration, Duration::from_secs(60))
+}
+
+fn run_with(configuration: &str, drain_timeout: Duration) -> (Ended, Overview) {
     let text = Text::new("test.toml", configuration.to_owned());
     let (plan, _) = load_texts(&[text], &|_| None).unwrap();
     let (done, ended) = mpsc::channel();
@@ -25,7 +29,7 @@ fn run(configuration: &str) -> (Ended, Overview) {
         let ended = runtime.block_on(async {
             let pipelines = build(&plan, &host).await.unwrap();
             let overview = pipelines.overview();
-            (pipelines.run(Duration::from_secs(60)).await, overview)
+            (pipelines.run(drain_timeout).await, overview)
         });
         done.send(ended)
     });
@@ -58,4 +62,65 @@ fn a_source_that_is_not_there_ends_the_run_with_its_name() {
         type = "null"
         "#);
     assert!(matches!(&*ended.errors, [FeedError::NotOpened { source_name, .. }] if &**source_name == "events"));
+}
+
+/// A sink whose file is a folder can't be opened.
+fn with_a_closed_gate(of_the_sink: &str) -> (Ended, Overview) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().display();
+    let configuration = format!(
+        r#"
+        [source.events]
+        type = "generate"
+        count = 100_000
+        [pipeline.main.sink.closed]
+        type = "file"
+        path = "{path}/."
+        buffer.max_bytes = "64KiB"
+        {of_the_sink}
+        [pipeline.main.sink.open]
+        type = "null"
+        "#
+    );
+    run_with(&configuration, Duration::from_secs(1))
+}
+
+#[test]
+fn a_source_held_back_by_a_closed_gate_ends_like_one_that_has_ended() {
+    let (ended, overview) = with_a_closed_gate("");
+    assert!(ended.errors.is_empty(), "{ended:?}");
+    let gate = overview.sinks[0].gate.closed();
+    assert!(gate.is_some() && overview.sources[0].state.get() == SourceStage::Ended, "{gate:?}");
+    assert!(ended.dead_lettered > 0, "what was read can't be read again, and is kept: {ended:?}");
+}
+
+#[test]
+fn neighbours_do_not_wait_for_a_sink_that_is_not_required() {
+    let (ended, overview) = with_a_closed_gate("required = false");
+    assert!(ended.errors.is_empty(), "{ended:?}");
+    assert_eq!(overview.sinks[1].metrics.written.get(), 100_000);
+    assert_eq!((overview.sinks[0].metrics.dead_lettered.get(), ended.undelivered), (100_000, 0));
+}
+
+#[test]
+fn events_get_the_key_that_their_pipeline_gives_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let configuration = format!(
+        r#"
+        [source.events]
+        type = "generate"
+        count = 100
+        [pipeline.main]
+        key = "{{event:/n}}"
+        [pipeline.main.sink.files]
+        type = "file"
+        path = "{}/{{key}}.txt"
+        when = "key != '7'"
+        "#,
+        folder.path().display()
+    );
+    let (ended, overview) = run(&configuration);
+    assert!(ended.errors.is_empty() && ended.undelivered == 0, "{ended:?}");
+    assert_eq!(overview.sinks[0].metrics.written.get(), 99);
+    assert!(folder.path().join("42.txt").exists() && !folder.path().join("7.txt").exists());
 }

@@ -46,6 +46,10 @@ impl Open for Files {
         true
     }
 
+    fn ends(&self) -> bool {
+        true
+    }
+
     /// Fails when a glob matches nothing, or a file can't be read: leaving it out would lose its events.
     async fn open(&self, resume: Resume) -> Result<Box<dyn Source>, SourceError> {
         let settings = self.settings.clone();

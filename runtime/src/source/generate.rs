@@ -13,8 +13,9 @@ use tokio::time::{Instant, sleep_until};
 use self::columns::Columns;
 use super::{Demand, Input, Open, Resume, Source, SourceError};
 use crate::batch::Partition;
+use crate::units::rate::Rate;
 
-pub use settings::{Rate, Settings};
+pub use settings::Settings;
 
 /// Events in a block, unless they are large.
 const EVENTS: usize = 4096;
@@ -46,6 +47,10 @@ impl Generator {
 impl Open for Generator {
     fn replayable(&self) -> bool {
         false
+    }
+
+    fn ends(&self) -> bool {
+        self.settings.count.is_some()
     }
 
     /// Begins with number 0, whatever `resume` says: the partition is that of one run.

@@ -46,6 +46,11 @@ impl Open for Stdin {
         false
     }
 
+    /// Whoever writes to it may go on for ever.
+    fn ends(&self) -> bool {
+        false
+    }
+
     /// Nothing is there to go back to, whatever `resume` says.
     async fn open(&self, _: Resume) -> Result<Box<dyn Source>, SourceError> {
         let (framing, partition) = (self.framing.clone(), self.partition.clone());

@@ -70,6 +70,7 @@ impl Component {
                 max_bytes: limit(described.max_bytes),
                 overlap,
                 stops_in_order: described.stops_in_order,
+                destination: None,
             },
         })
     }

@@ -9,12 +9,15 @@ use crate::config::document::Table;
 use crate::config::place::Place;
 use crate::config::plan::{self, place_of, table_at};
 use crate::delivery;
+use crate::delivery::{Concurrency, Order};
 use crate::units;
 
 /// Writes in flight of one sink.
 const CONCURRENCY: RangeInclusive<u64> = 1..=1024;
 /// Events in a batch: indices in a report have 32 bits, and so many events are held for one call.
 const BATCH_SIZE: RangeInclusive<u64> = 1..=1_000_000;
+/// Destinations whose batches are open: each holds at least one event.
+const MAX_GROUPS: RangeInclusive<u64> = 1..=100_000;
 /// Bytes in a batch: the offsets of a column have 32 bits.
 const BATCH_BYTES: RangeInclusive<u64> = 1..=1 << 30;
 
@@ -35,12 +38,21 @@ pub(super) fn check(
     problems: &mut Vec<Diagnostic>,
 ) -> bool {
     let mut bounds = Bounds { table, place, problems, kept: true };
-    bounds.within(&["concurrency"], settings.concurrency.get() as u64, CONCURRENCY, plain);
+    bounds.within(&["concurrency"], settings.concurrency.most().get() as u64, CONCURRENCY, plain);
     bounds.within(&["batch_size"], settings.batch_size.get() as u64, BATCH_SIZE, plain);
+    bounds.within(&["max_groups"], settings.max_groups.get() as u64, MAX_GROUPS, plain);
     bounds.within(&["batch_bytes"], settings.batch_bytes, BATCH_BYTES, units::size::print);
     bounds.more_than_nothing(&["timeout"], settings.timeout);
     bounds.more_than_nothing(&["retry", "initial"], settings.retry.initial);
     bounds.more_than_nothing(&["gate", "probe"], settings.gate.probe);
+    if settings.order == Order::Key && settings.concurrency == Concurrency::Adaptive {
+        bounds.report(
+            &["concurrency"],
+            "`order = \"key\"` needs a fixed number of writes".into(),
+            "a key has its lane for good",
+            "write a number, such as `concurrency = 16`, or leave `order` out".into(),
+        );
+    }
     let (initial, max) = (settings.retry.initial, settings.retry.max);
     if initial > max {
         let shown = [initial, max].map(units::duration::print);

@@ -11,6 +11,7 @@ use crate::config::tests::read;
 use crate::config::{CommandLine, Match, OnConditionError, Otherwise, Plan, SinkKind, SourceKind, Style};
 use crate::config::{from_command_line, render};
 use crate::delivery;
+use crate::delivery::Concurrency;
 
 fn plan(files: &[(&str, &str)]) -> Plan {
     match read(files) {
@@ -143,7 +144,7 @@ fn the_command_line_is_a_configuration() {
     let [pipeline] = plan.pipelines.as_slice() else { panic!("there is one") };
     assert_eq!((pipeline.name.as_str(), pipeline.source.as_str()), ("main", "stdin"));
     assert_eq!(pipeline.sinks[0].name, "my_out");
-    assert_eq!(pipeline.sinks[0].delivery.concurrency, NonZeroUsize::MIN);
+    assert_eq!(pipeline.sinks[0].delivery.concurrency, Concurrency::Fixed(NonZeroUsize::MIN));
     let schema = json!({
         "properties": {
             "a": {"$ref": "#/$defs/A"},

@@ -1,0 +1,107 @@
+//! Where a lane's events come from, until they are a batch.
+
+use std::sync::Arc;
+
+use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::time::{Instant, sleep_until};
+
+use super::Stopped;
+use super::batcher::{Batcher, Next};
+use super::lane::Shared;
+use super::queue::Queue;
+use crate::envelope::Envelope;
+
+/// What comes in, and what is not yet a batch.
+pub(super) struct Intake {
+    supply: Supply,
+    batcher: Batcher,
+    shared: Arc<Shared>,
+}
+
+/// Envelopes with the time of their arrival.
+pub(super) enum Supply {
+    /// All of the sink.
+    Queue(Queue),
+    /// One lane's share of them. The sink's queue bounds them.
+    Share(UnboundedReceiver<(Instant, Envelope)>),
+}
+
+impl Supply {
+    fn try_pop(&mut self) -> Option<(Instant, Envelope)> {
+        match self {
+            Supply::Queue(queue) => queue.try_pop(),
+            Supply::Share(share) => share.try_recv().ok(),
+        }
+    }
+
+    /// Waits for the oldest events. `None` once no more come. Nothing is lost when the future is dropped.
+    async fn pop(&mut self) -> Option<(Instant, Envelope)> {
+        match self {
+            Supply::Queue(queue) => queue.pop().await,
+            Supply::Share(share) => share.recv().await,
+        }
+    }
+}
+
+impl Intake {
+    pub(super) fn new(supply: Supply, batcher: Batcher, shared: Arc<Shared>) -> Intake {
+        Intake { supply, batcher, shared }
+    }
+
+    /// The next batch: full, or as old as it may get, or the last. `None` at the end, or when time is up. Nothing is lost when the future
+    /// is dropped.
+    pub(super) async fn next_batch(&mut self) -> Result<Option<Envelope>, Stopped> {
+        let group = loop {
+            if self.shared.is_given_up() {
+                return Ok(None);
+            }
+            let next = self.batcher.next();
+            if let Next::Now(group) = next {
+                break group;
+            }
+            if let Some((since, envelope)) = self.supply.try_pop() {
+                self.push(since, envelope)?;
+                continue;
+            }
+            let (due, group) = match next {
+                Next::At(due, group) => (Some(due), group),
+                _ => (None, 0),
+            };
+            tokio::select! {
+                popped = self.supply.pop() => match popped {
+                    Some((since, envelope)) => self.push(since, envelope)?,
+                    None => break group,
+                },
+                () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => break group,
+                () = self.shared.given_up() => return Ok(None),
+            }
+        };
+        let parts = self.batcher.cut(group);
+        if parts.is_empty() {
+            return Ok(None);
+        }
+        self.shared.metrics.copied_batches.add(u64::from(parts.len() > 1));
+        let batch = Envelope::concat(parts).map_err(|error| self.shared.columns(error))?;
+        Ok(Some(batch))
+    }
+
+    /// What no lane took when time was up; whoever supplies them stops then. Nothing, where the supply was drained.
+    pub(super) async fn leave_rest(&mut self) -> Result<(), Stopped> {
+        while let Some((since, envelope)) = self.supply.pop().await {
+            self.push(since, envelope)?;
+        }
+        loop {
+            let rest = self.batcher.cut(0);
+            if rest.is_empty() {
+                return Ok(());
+            }
+            for envelope in rest {
+                self.shared.leave(envelope).await?;
+            }
+        }
+    }
+
+    fn push(&mut self, since: Instant, envelope: Envelope) -> Result<(), Stopped> {
+        self.batcher.push(since, envelope).map_err(|error| self.shared.columns(error))
+    }
+}

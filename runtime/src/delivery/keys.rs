@@ -1,0 +1,84 @@
+//! `order = "key"`: which lane an event goes to.
+
+use std::ops::Range;
+
+use arrow_array::{Array, BinaryArray};
+use xxhash_rust::xxh3::xxh3_64;
+
+use crate::batch::{Batch, RowSet};
+
+/// Spreads events over lanes, so that those with the same key meet in the same one.
+#[derive(Debug)]
+pub(super) struct Spread {
+    lanes: usize,
+    /// The lane of the next batch's events without a key.
+    turn: usize,
+}
+
+impl Spread {
+    /// Over at least one lane.
+    pub(super) fn new(lanes: usize) -> Spread {
+        Spread { lanes, turn: 0 }
+    }
+
+    /// The rows of each lane. Events without a key have no order to keep: those of one batch go to one lane, and those
+    /// of the next batch to the next.
+    pub(super) fn rows(&mut self, batch: &Batch) -> Vec<RowSet> {
+        self.turn = (self.turn + 1) % self.lanes;
+        let mut rows: Vec<Vec<Range<u32>>> = vec![Vec::new(); self.lanes];
+        match batch.key() {
+            None => rows[self.turn].push(0..batch.len() as u32),
+            Some(keys) => {
+                (0..batch.len()).for_each(|row| rows[self.lane(keys, row)].push(row as u32..row as u32 + 1));
+            }
+        }
+        rows.into_iter().map(RowSet::from_ranges).collect()
+    }
+
+    fn lane(&self, keys: &BinaryArray, row: usize) -> usize {
+        if keys.is_null(row) {
+            return self.turn;
+        }
+        // The upper half of the product spreads a hash evenly over any number (Lemire, "Fast random integer generation
+        // in an interval", 2019).
+        ((u128::from(xxh3_64(keys.value(row))) * self.lanes as u128) >> 64) as usize
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::batch::{BatchBuilder, Event, Partition};
+
+    fn batch(keys: &[Option<&str>]) -> Batch {
+        let mut builder = BatchBuilder::new();
+        for (position, key) in (0..).zip(keys) {
+            let event = Event { key: key.map(str::as_bytes), position, ..Event::default() };
+            builder.push(&Partition::from("a"), event);
+        }
+        builder.finish().unwrap()
+    }
+
+    #[test]
+    fn a_key_has_one_lane_and_every_event_has_one() {
+        let names: Vec<String> = (0..1_000).map(|n| (n % 100).to_string()).collect();
+        let keys: Vec<Option<&str>> = names.iter().map(|name| Some(name.as_str())).collect();
+        let rows = Spread::new(16).rows(&batch(&keys));
+        assert_eq!(rows.iter().map(RowSet::len).sum::<usize>(), 1_000);
+        for lane in &rows {
+            let of_keys: std::collections::BTreeSet<u32> = lane.iter().map(|row| row % 100).collect();
+            assert_eq!(lane.len(), of_keys.len() * 10, "all events of its keys");
+        }
+        assert!(rows.iter().filter(|lane| !lane.is_empty()).count() > 12, "keys are spread");
+    }
+
+    #[test]
+    fn events_without_a_key_take_turns_by_batches() {
+        let mut spread = Spread::new(3);
+        let lanes = |rows: Vec<RowSet>| rows.iter().map(RowSet::len).collect::<Vec<_>>();
+        assert_eq!(lanes(spread.rows(&batch(&[None, None]))), [0, 2, 0]);
+        assert_eq!(lanes(spread.rows(&batch(&[None, None]))), [0, 0, 2]);
+        let mixed = lanes(spread.rows(&batch(&[None, Some("k"), None])));
+        assert!(mixed[0] >= 2 && mixed.iter().sum::<usize>() == 3, "{mixed:?}");
+    }
+}
