@@ -147,6 +147,18 @@ impl Batch {
         }
     }
 
+    /// The same events, copied out where they are less than half of the payload that they keep in memory.
+    ///
+    /// Fails as [`select`](Self::select) does.
+    pub fn compact(&self) -> Result<Batch, ArrowError> {
+        if 2 * self.payload_bytes() >= self.payload.values().len() {
+            return Ok(self.clone());
+        }
+        // Putting parts together copies.
+        let middle = self.len() / 2;
+        Batch::concat(&[self.slice(0..middle), self.slice(middle..self.len())])
+    }
+
     /// The events of `rows`: shared where they are neighbours and at least half of this batch; copied where they are
     /// not, so that few events don't keep the memory of many.
     ///

@@ -121,3 +121,21 @@ fn a_slice_is_charged_for_its_own_events_and_few_events_do_not_keep_many() {
     let few = batch.select(&RowSet::range(0..10)).unwrap();
     assert!(few.payload().value_data().len() == 800, "copied out");
 }
+
+#[test]
+fn a_small_part_lets_go_of_the_whole_and_stays_what_it_is() {
+    let mut builder = BatchBuilder::new();
+    for position in 0..100 {
+        let event = Event { payload: Some(&[b'x'; 100]), key: Some(b"key"), position, ..Event::default() };
+        builder.push(&Partition::from("a"), event);
+    }
+    let whole = builder.finish().unwrap();
+    for rows in [7..8, 50..80] {
+        let part = whole.slice(rows.clone());
+        let compact = part.compact().unwrap();
+        assert_eq!(plain(&compact), plain(&part));
+        assert_eq!(compact.payload().values().len(), 100 * rows.len());
+    }
+    let most = whole.slice(0..60);
+    assert_eq!(most.compact().unwrap().payload().values().as_ptr(), whole.payload().values().as_ptr());
+}

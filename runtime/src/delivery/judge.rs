@@ -77,7 +77,7 @@ impl Lane {
                     }
                     _ => shared.gate.open(),
                 }
-                round.left.push_front(shared.later(Piece { story: charged, ..piece }, pause));
+                round.left.push_front(shared.later(Piece { story: charged, ..piece }, pause)?);
                 Ok(())
             }
             Decision::GiveUp if shared.settings.retry.outage == Outage::Wait => {
@@ -105,7 +105,7 @@ impl Lane {
         let piece = Piece { envelope: second, story };
         match self.shared.decide(&story, failure.kind) {
             Decision::Again(pause) => {
-                round.left.push_front(self.shared.later(piece, pause));
+                round.left.push_front(self.shared.later(piece, pause)?);
                 Ok(())
             }
             Decision::GiveUp => self.shared.bury(piece, &failure).await,
@@ -139,7 +139,7 @@ impl Lane {
             let story = piece.story.charged(failure.kind);
             let part = Piece { envelope, story };
             match shared.decide(&story, failure.kind) {
-                Decision::Again(pause) => next.push(shared.later(part, pause)),
+                Decision::Again(pause) => next.push(shared.later(part, pause)?),
                 Decision::GiveUp => shared.bury(part, &failure).await?,
             }
         }
@@ -167,9 +167,11 @@ impl Shared {
         self.settings.retry.decide(kind, story.tally, elapsed, (self.jitter)())
     }
 
-    fn later(&self, piece: Piece, pause: Duration) -> Piece {
+    /// Tried again after a pause, for which it holds no memory but its own.
+    fn later(&self, piece: Piece, pause: Duration) -> Result<Piece, Stopped> {
         self.metrics.retried.add(piece.envelope.len() as u64);
-        Piece { story: Story { not_before: Some(Instant::now() + pause), ..piece.story }, ..piece }
+        let envelope = piece.envelope.compact().map_err(|error| self.columns(error))?;
+        Ok(Piece { envelope, story: Story { not_before: Some(Instant::now() + pause), ..piece.story } })
     }
 
     fn written(&self, envelope: Envelope) {

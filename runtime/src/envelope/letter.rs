@@ -55,6 +55,13 @@ impl Envelope {
         Envelope::new(front, self.receipt.split_front(rows), charge)
     }
 
+    /// Lets go of memory that other events hold: these may stay for long.
+    ///
+    /// Fails when they can't be copied out; the events are given up then, to be read again.
+    pub fn compact(self) -> Result<Envelope, ArrowError> {
+        Ok(Envelope { batch: self.batch.compact()?, ..self })
+    }
+
     /// `rows`, and the others.
     ///
     /// Fails when they can't be copied apart; the events are given up then, to be read again.
