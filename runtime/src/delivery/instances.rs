@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
+use futures_util::future::join_all;
 use tokio::sync::Mutex;
 use tokio::time::{timeout, timeout_at};
 
@@ -99,13 +100,14 @@ impl Instances {
         }
     }
 
-    /// Closes all instances, each within a time.
+    /// Closes all instances at the same time, and takes no longer than `within`.
     pub(super) async fn close(&self, within: Duration) {
-        for slot in &self.slots {
+        let closing = self.slots.iter().map(|slot| async {
             if let Some(sink) = slot.lock().await.take() {
                 close(&*sink, within).await;
             }
-        }
+        });
+        join_all(closing).await;
     }
 
     async fn opened(&self, number: usize) -> Result<Arc<dyn Sink>, Failure> {

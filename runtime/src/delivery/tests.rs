@@ -42,6 +42,8 @@ struct Script {
     fail_open: Mutex<Vec<Failure>>,
     contract: Contract,
     in_order: bool,
+    /// Closing never ends.
+    clings: bool,
     /// How long a write takes.
     takes: Duration,
     /// Writes in flight: now, and the most that ever were.
@@ -112,6 +114,10 @@ impl Sink for Scripted {
             }
         }
         Ok(Outcome::new(events.len(), refused, stopped_at)?)
+    }
+
+    async fn close(&self) -> Result<(), Failure> {
+        if self.0.clings { std::future::pending().await } else { Ok(()) }
     }
 }
 

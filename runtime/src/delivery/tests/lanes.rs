@@ -108,3 +108,11 @@ async fn a_rate_is_not_exceeded() {
     let ran = run.over(1_000).await;
     assert_eq!((ran.acknowledged, ran.took), (1_000, Duration::from_millis(9_900)));
 }
+
+#[tokio::test(start_paused = true)]
+async fn sinks_that_do_not_close_hold_the_end_up_for_one_timeout_together() {
+    let mut run = run([]).batch_size(1).concurrency(8, 1);
+    (run.script.clings, run.script.takes) = (true, Duration::from_secs(1));
+    let ran = run.over(8).await;
+    assert_eq!((ran.opened, ran.acknowledged, ran.took), (8, 8, Duration::from_secs(31)));
+}
