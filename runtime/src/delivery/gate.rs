@@ -40,6 +40,12 @@ pub struct Gate {
     shared: Arc<Shared>,
 }
 
+/// Somebody passed, or closed: what comes of it says something about the gate as long as nobody closed it since.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Pass {
+    closings: u64,
+}
+
 #[derive(Debug)]
 struct Shared {
     state: Mutex<State>,
@@ -48,7 +54,14 @@ struct Shared {
 }
 
 #[derive(Debug)]
-enum State {
+struct State {
+    at: At,
+    /// How often it was closed.
+    closings: u64,
+}
+
+#[derive(Debug)]
+enum At {
     Open,
     Closed { cause: Cause, until: Instant },
     Probing { cause: Cause },
@@ -57,14 +70,15 @@ enum State {
 impl Gate {
     /// An open gate that is probed so often while it is closed.
     pub fn new(probe: Duration) -> Gate {
-        Gate { shared: Arc::new(Shared { state: Mutex::new(State::Open), moved: Notify::new(), probe }) }
+        let state = Mutex::new(State { at: At::Open, closings: 0 });
+        Gate { shared: Arc::new(Shared { state, moved: Notify::new(), probe }) }
     }
 
     /// Why nothing passes, if nothing does.
     pub fn closed(&self) -> Option<Cause> {
-        match &*self.state() {
-            State::Open => None,
-            State::Closed { cause, .. } | State::Probing { cause } => Some(cause.clone()),
+        match &self.state().at {
+            At::Open => None,
+            At::Closed { cause, .. } | At::Probing { cause } => Some(cause.clone()),
         }
     }
 
@@ -83,7 +97,7 @@ impl Gate {
     }
 
     /// Waits until the caller may try. Whoever passes says afterwards whether the gate is open or closed.
-    pub(super) async fn pass(&self) {
+    pub(super) async fn pass(&self) -> Pass {
         loop {
             let moved = self.shared.moved.notified();
             tokio::pin!(moved);
@@ -91,14 +105,15 @@ impl Gate {
             moved.as_mut().enable();
             let until = {
                 let mut state = self.state();
-                match &*state {
-                    State::Open => return,
-                    State::Closed { cause, until } if *until <= Instant::now() => {
-                        *state = State::Probing { cause: cause.clone() };
-                        return;
+                let pass = Pass { closings: state.closings };
+                match &state.at {
+                    At::Open => return pass,
+                    At::Closed { cause, until } if *until <= Instant::now() => {
+                        state.at = At::Probing { cause: cause.clone() };
+                        return pass;
                     }
-                    State::Closed { until, .. } => Some(*until),
-                    State::Probing { .. } => None,
+                    At::Closed { until, .. } => Some(*until),
+                    At::Probing { .. } => None,
                 }
             };
             match until {
@@ -108,25 +123,33 @@ impl Gate {
         }
     }
 
-    /// Somebody was let in: all may pass.
-    pub(super) fn open(&self) {
+    /// Whoever passed was let in: all may pass, unless somebody who passed later was not.
+    pub(super) fn open(&self, pass: Pass) {
         let mut state = self.state();
-        if !matches!(*state, State::Open) {
-            *state = State::Open;
+        if state.closings == pass.closings && !matches!(state.at, At::Open) {
+            state.at = At::Open;
             drop(state);
             self.shared.moved.notify_waiters();
         }
     }
 
     /// Nobody may pass until the next probe.
-    pub(super) fn close(&self, cause: Cause) {
-        self.close_for(cause, self.shared.probe);
+    pub(super) fn close(&self, cause: Cause) -> Pass {
+        self.close_for(cause, self.shared.probe)
     }
 
-    /// Nobody may pass for so long.
-    pub(super) fn close_for(&self, cause: Cause, pause: Duration) {
-        *self.state() = State::Closed { cause, until: Instant::now() + pause };
+    /// Nobody may pass for so long, or longer where that was said before.
+    pub(super) fn close_for(&self, cause: Cause, pause: Duration) -> Pass {
+        let mut state = self.state();
+        let mut until = Instant::now() + pause;
+        if let At::Closed { until: before, .. } = state.at {
+            until = until.max(before);
+        }
+        let closings = state.closings + 1;
+        *state = State { at: At::Closed { cause, until }, closings };
+        drop(state);
         self.shared.moved.notify_waiters();
+        Pass { closings }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -161,9 +184,25 @@ mod tests {
         lanes.join_next().await;
         assert_eq!((began.elapsed().as_secs(), passed.load(Ordering::SeqCst)), (30, 1));
         assert_eq!(gate.closed(), Some(halted()));
-        gate.open();
+        gate.open(Pass { closings: 1 });
         while lanes.join_next().await.is_some() {}
         assert_eq!((began.elapsed().as_secs(), passed.load(Ordering::SeqCst)), (30, 4));
+        assert_eq!(gate.closed(), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_passed_before_it_was_closed_does_not_open_it() {
+        let gate = Gate::new(Duration::from_secs(30));
+        let (early, later) = (gate.pass().await, gate.pass().await);
+        assert_eq!(early, later);
+        gate.close_for(halted(), Duration::from_secs(60));
+        gate.open(early);
+        assert_eq!(gate.closed(), Some(halted()));
+        let began = Instant::now();
+        gate.close_for(halted(), Duration::from_secs(1));
+        let probe = gate.pass().await;
+        assert_eq!(began.elapsed().as_secs(), 60, "what was said first holds");
+        gate.open(probe);
         assert_eq!(gate.closed(), None);
     }
 

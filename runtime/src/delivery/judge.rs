@@ -23,12 +23,12 @@ impl Lane {
         let waits = shared.settings.retry.outage == Outage::Wait;
         match answer {
             Answer::Outcome(Outcome::Written) => {
-                shared.gate.open();
+                shared.gate.open(round.pass);
                 round.search.found();
                 shared.written(piece.envelope);
             }
             Answer::Outcome(Outcome::Partial { refused, stopped_at }) => {
-                shared.gate.open();
+                shared.gate.open(round.pass);
                 return self.judge_events(piece, refused, stopped_at, round).await;
             }
             Answer::Failed(failure) if failure.kind == FailureKind::Halted => {
@@ -47,7 +47,7 @@ impl Lane {
             }
             Answer::Broke { alone: false, .. } => {
                 // Not charged: another call in the same instance may be the cause.
-                shared.gate.open();
+                shared.gate.open(round.pass);
                 let story = Story { alone: true, ..piece.story };
                 round.left.push_front(Piece { story, ..piece });
             }
@@ -71,12 +71,8 @@ impl Lane {
         let charged = piece.story.charged(failure.kind);
         match shared.decide(&charged, failure.kind) {
             Decision::Again(pause) => {
-                match failure.kind {
-                    FailureKind::Transient { after: Some(_) } => {
-                        shared.gate.close_for(Cause::Advice(failure), pause);
-                    }
-                    _ => shared.gate.open(),
-                }
+                shared.gate.open(round.pass);
+                shared.heed(&failure, pause);
                 round.left.push_front(shared.later(Piece { story: charged, ..piece }, pause)?);
                 Ok(())
             }
@@ -85,7 +81,7 @@ impl Lane {
                 Ok(())
             }
             Decision::GiveUp => {
-                shared.gate.open();
+                shared.gate.open(round.pass);
                 shared.bury(Piece { story: charged, ..piece }, &failure).await
             }
         }
@@ -93,7 +89,7 @@ impl Lane {
 
     /// The events at fault are in one half or the other. A single one is found; too long a search is given up.
     async fn halve(&self, piece: Piece, failure: Failure, round: &mut Round) -> Result<(), Stopped> {
-        self.shared.gate.open();
+        self.shared.gate.open(round.pass);
         let worth_it = round.search.missed();
         let (story, mut second) = (piece.story.charged(failure.kind), piece.envelope);
         if second.len() > 1 && worth_it {
@@ -139,7 +135,10 @@ impl Lane {
             let story = piece.story.charged(failure.kind);
             let part = Piece { envelope, story };
             match shared.decide(&story, failure.kind) {
-                Decision::Again(pause) => next.push(shared.later(part, pause)?),
+                Decision::Again(pause) => {
+                    shared.heed(&failure, pause);
+                    next.push(shared.later(part, pause)?);
+                }
                 Decision::GiveUp => shared.bury(part, &failure).await?,
             }
         }
@@ -167,6 +166,13 @@ impl Shared {
         self.settings.retry.decide(kind, story.tally, elapsed, (self.jitter)())
     }
 
+    /// Where the destination itself asked for the pause, nobody passes meanwhile.
+    fn heed(&self, failure: &Failure, pause: Duration) {
+        if matches!(failure.kind, FailureKind::Transient { after: Some(_) }) {
+            self.gate.close_for(Cause::Advice(failure.clone()), pause);
+        }
+    }
+
     /// Tried again after a pause, for which it holds no memory but its own.
     fn later(&self, piece: Piece, pause: Duration) -> Result<Piece, Stopped> {
         self.metrics.retried.add(piece.envelope.len() as u64);
@@ -191,11 +197,12 @@ impl Shared {
             attempts: piece.story.tally.attempts,
             since: piece.story.began.map(|(_, began)| began),
         };
+        let mut closed = None;
         loop {
             match self.dead_letters.put(letter).await {
                 Ok(()) => break,
                 Err(Unkept::Full { .. }) => {
-                    self.gate.close(Cause::DeadLettersFull);
+                    closed = Some(self.gate.close(Cause::DeadLettersFull));
                     tokio::select! {
                         () = sleep(self.settings.gate.probe) => {}
                         // Given up, to be read again.
@@ -207,8 +214,8 @@ impl Shared {
                 }
             }
         }
-        if self.gate.closed() == Some(Cause::DeadLettersFull) {
-            self.gate.open();
+        if let Some(closed) = closed {
+            self.gate.open(closed);
         }
         piece.envelope.settle(Final::DeadLettered);
         Ok(())

@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::Stopped;
 use super::dead_letters::{DeadLetter, DeadLetters};
-use super::gate::Gate;
+use super::gate::{Gate, Pass};
 use super::in_flight::InFlight;
 use super::instances::{Answer, Instances};
 use super::intake::Intake;
@@ -69,6 +69,8 @@ pub(super) struct Round {
     /// In order of the events.
     pub(super) left: VecDeque<Piece>,
     pub(super) search: Search,
+    /// How the last attempt got through the gate.
+    pub(super) pass: Pass,
 }
 
 impl Lane {
@@ -88,11 +90,11 @@ impl Lane {
     pub(super) async fn deliver(&self, envelope: Envelope) -> Result<(), Stopped> {
         let search = Search::new(envelope.len());
         let piece = Piece { envelope, story: Story::default() };
-        let mut round = Round { left: VecDeque::from([piece]), search };
+        let mut round = Round { left: VecDeque::from([piece]), search, pass: Pass::default() };
         while let Some(mut piece) = round.left.pop_front() {
             let answer = tokio::select! {
                 biased;
-                answer = self.attempt(&mut piece) => answer,
+                answer = self.attempt(&mut piece, &mut round.pass) => answer,
                 () = self.shared.given_up() => {
                     round.left.push_front(piece);
                     return self.leave(round).await;
@@ -103,12 +105,12 @@ impl Lane {
         Ok(())
     }
 
-    async fn attempt(&self, piece: &mut Piece) -> Answer {
+    async fn attempt(&self, piece: &mut Piece, pass: &mut Pass) -> Answer {
         if let Some(time) = piece.story.not_before {
             sleep_until(time).await;
         }
         let Shared { path, settings, gate, instances, in_flight, pace, metrics, .. } = &*self.shared;
-        gate.pass().await;
+        *pass = gate.pass().await;
         pace.take(piece.envelope.len()).await;
         let now = Instant::now();
         piece.story.began.get_or_insert_with(|| (now, SystemTime::now()));

@@ -20,6 +20,7 @@ mod lanes;
 #[derive(Clone, Copy, Debug)]
 enum Act {
     Transient,
+    Advised(u64),
     Reject,
     Unknown,
     /// The whole write fails.
@@ -93,13 +94,11 @@ impl Sink for Scripted {
             let failure = match self.0.acts.get(event).and_then(|acts| acts.get(tries - 1)) {
                 None => continue,
                 Some(Act::Transient) => Failure::transient("busy", ""),
+                Some(Act::Advised(seconds)) => advised(*seconds),
                 Some(Act::Reject) => Failure::rejected("bad", event.to_string()),
                 Some(Act::Unknown) => Failure::unknown("lost", ""),
                 Some(Act::BatchTransient) => return Err(Failure::transient("down", "").into()),
-                Some(Act::BatchAdvised(seconds)) => {
-                    let kind = FailureKind::Transient { after: Some(Duration::from_secs(*seconds)) };
-                    return Err(Failure::new(kind, "429", "").into());
-                }
+                Some(Act::BatchAdvised(seconds)) => return Err(advised(*seconds).into()),
                 Some(Act::BatchRejected) => return Err(Failure::rejected("400", "").into()),
                 Some(Act::BatchHalted) => return Err(Failure::halted("401", "").into()),
                 Some(Act::Trap) => return Err(WriteError::Lost(Failure::unknown("trap", ""))),
@@ -119,6 +118,10 @@ impl Sink for Scripted {
     async fn close(&self) -> Result<(), Failure> {
         if self.0.clings { std::future::pending().await } else { Ok(()) }
     }
+}
+
+fn advised(seconds: u64) -> Failure {
+    Failure::new(FailureKind::Transient { after: Some(Duration::from_secs(seconds)) }, "429", "")
 }
 
 #[derive(Default)]
@@ -340,8 +343,14 @@ async fn a_halted_sink_is_probed_and_nothing_is_charged() {
 
 #[tokio::test(start_paused = true)]
 async fn advice_closes_the_gate_for_so_long() {
-    let ran = run([(0, vec![Act::BatchAdvised(60)])]).batch_size(1).concurrency(2, 1).over(8).await;
-    assert_eq!((ran.took, ran.acknowledged), (Duration::from_secs(60), 8));
+    for act in [Act::BatchAdvised(60), Act::Advised(60)] {
+        let mut run = run([(0, vec![act])]).batch_size(1).concurrency(2, 1);
+        run.script.takes = Duration::from_secs(1);
+        let ran = run.over(8).await;
+        assert_eq!((ran.calls.len(), ran.acknowledged), (9, 8), "{act:?}");
+        // One second, the advice, and seven more calls of two lanes.
+        assert!(ran.took >= Duration::from_secs(1 + 60 + 4), "{act:?}: {:?}", ran.took);
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -197,13 +197,21 @@ impl Running {
     pub(crate) fn peak_memory(&mut self) -> u64 {
         let mut peak = 0;
         wait_for("the end of the run", || {
-            let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap_or_default();
-            let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-            let kibibytes = line.and_then(|line| line.trim().strip_suffix(" kB")?.parse::<u64>().ok());
-            peak = kibibytes.map_or(peak, |kibibytes| peak.max(kibibytes << 10));
+            peak = self.memory("VmHWM:").map_or(peak, |bytes| peak.max(bytes));
             self.child.try_wait().unwrap().is_some()
         });
         peak
+    }
+
+    /// The memory that it has resident, in bytes.
+    pub(crate) fn resident(&self) -> u64 {
+        self.memory("VmRSS:").unwrap()
+    }
+
+    fn memory(&self, field: &str) -> Option<u64> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).ok()?;
+        let line = status.lines().find_map(|line| line.strip_prefix(field))?;
+        Some(line.trim().strip_suffix(" kB")?.parse::<u64>().ok()? << 10)
     }
 
     /// Waits for its end.
