@@ -231,31 +231,40 @@ impl Running {
         }
     }
 
-    /// Waits for room in a queue, unless a gate is there to say that it is of no use. The source is kept alive meanwhile.
+    /// Waits for room in a queue, unless a gate is there to say that it is of no use.
     async fn room(&mut self, queue: &Queue, gate: Option<Gate>, bytes: usize) -> Result<Room, FeedError> {
         let began = Instant::now();
-        let (room, closed) = (queue.room(bytes), async {
+        let closed = async {
             match &gate {
                 Some(gate) => gate.when_closed().await,
                 None => std::future::pending().await,
             }
-        });
-        tokio::pin!(room, closed);
-        if let Some(room) = room.as_mut().now_or_never() {
-            return Ok(Room::Made(room));
-        }
-        self.feed.state.set(if self.reading { SourceStage::Held } else { SourceStage::Ended });
-        loop {
+        };
+        let room = async {
             tokio::select! {
                 biased;
-                room = &mut room => {
-                    self.feed.metrics.backpressure_us.add(began.elapsed().as_micros() as u64);
-                    self.feed.state.set(if self.reading { SourceStage::Reading } else { SourceStage::Ended });
-                    return Ok(Room::Made(room));
-                }
-                cause = &mut closed => return Ok(Room::Refused(cause)),
-                // The delivery keeps or gives up what it finds in its queue.
-                () = set(&mut self.feed.signals.give_up) => return Ok(Room::Made(Some(Charge::default()))),
+                room = queue.room(bytes) => Room::Made(room),
+                cause = closed => Room::Refused(cause),
+            }
+        };
+        let room = self.wait_for(room).await?;
+        self.feed.metrics.backpressure_us.add(began.elapsed().as_micros() as u64);
+        // Where no time is left, the delivery keeps or gives up what it finds in its queue.
+        Ok(room.unwrap_or_else(|| Room::Made(Some(Charge::default()))))
+    }
+
+    /// Waits for something else than events. The source is kept alive meanwhile. `None` where no time is left.
+    async fn wait_for<T>(&mut self, what: impl Future<Output = T>) -> Result<Option<T>, FeedError> {
+        tokio::pin!(what);
+        if let Some(done) = what.as_mut().now_or_never() {
+            return Ok(Some(done));
+        }
+        self.feed.state.set(if self.reading { SourceStage::Held } else { SourceStage::Ended });
+        let done = loop {
+            tokio::select! {
+                biased;
+                done = &mut what => break Some(done),
+                () = set(&mut self.feed.signals.give_up) => break None,
                 Some(done) = self.feed.deliveries.join_next() => done??,
                 input = self.source.next(Demand::Nothing), if self.reading => match input {
                     Ok(Input::Revoked(partitions)) => {
@@ -274,7 +283,9 @@ impl Running {
                     }
                 },
             }
-        }
+        };
+        self.feed.state.set(if self.reading { SourceStage::Reading } else { SourceStage::Ended });
+        Ok(done)
     }
 
     /// What no sink takes, where that is to be a dead letter.
@@ -301,15 +312,16 @@ impl Running {
         }
         let letter =
             DeadLetter { path: path.name(), batch: envelope.batch(), failure: &failure, attempts: 0, since: None };
+        let dead_letters = self.feed.dead_letters.clone();
         loop {
-            match self.feed.dead_letters.put(letter).await {
+            let Some(put) = self.wait_for(dead_letters.put(letter)).await? else { return Ok(()) };
+            match put {
                 Ok(()) => break envelope.settle(Final::DeadLettered),
                 Err(Unkept::Failed { message }) => return Err(FeedError::DeadLetters(message)),
                 Err(full @ Unkept::Full { .. }) => {
                     warn!(path = %path.name(), %full, "the source waits");
-                    tokio::select! {
-                        () = sleep(FULL_PAUSE) => {}
-                        () = set(&mut self.feed.signals.give_up) => return Ok(()),
+                    if self.wait_for(sleep(FULL_PAUSE)).await?.is_none() {
+                        return Ok(());
                     }
                 }
             }

@@ -116,5 +116,7 @@ mod tests {
         }
         let expected = format!("{:032x}", xxhash_rust::xxh3::xxh3_128(&bytes));
         assert_eq!(id(&batch(&[("a", 1), ("a", 2)])), expected);
+        let page = include_str!("../../../docs/identity.md");
+        assert!(page.contains(&format!("| `p` | `s` | `a` at 1 and 2 | `{expected}` |")), "{expected}");
     }
 }
