@@ -57,7 +57,8 @@ fn blocks() -> Result<Vec<Block>, Fail> {
             let mut builder = BatchBuilder::new();
             for position in 0..BLOCK as u64 {
                 let key = random.usize(..KEYS).to_string();
-                let event = Event { payload: Some(&[b'x'; 64]), key: Some(key.as_bytes()), position, ..Event::default() };
+                let event =
+                    Event { payload: Some(&[b'x'; 64]), key: Some(key.as_bytes()), position, ..Event::default() };
                 builder.push(&partition, event);
             }
             Ok(Block { batch: builder.finish()?, ends: vec![(partition.clone(), BLOCK as u64)], rejects: None })

@@ -3,18 +3,19 @@
 mod builder;
 mod headers;
 mod origin;
+mod pick;
 mod rows;
 
 use std::ops::Range;
 
-use arrow_array::{Array, BinaryArray, BooleanArray, TimestampMillisecondArray};
+use arrow_array::{Array, BinaryArray, TimestampMillisecondArray};
 use arrow_schema::ArrowError;
 use arrow_select::concat::concat;
-use arrow_select::filter::{FilterBuilder, FilterPredicate};
 
 pub use builder::{BatchBuilder, Event};
 pub use headers::Headers;
 pub use origin::{Origin, Partition, Run};
+use pick::Pick;
 pub use rows::RowSet;
 
 /// What each event takes beside its payload, key and headers: an offset, a timestamp and a position.
@@ -167,19 +168,18 @@ impl Batch {
         match rows.ranges() {
             [] => Ok(Batch::default()),
             [one] if one.len() * 2 >= self.len() => Ok(self.slice(one.start as usize..one.end as usize)),
-            _ => self.filter(rows),
+            _ => self.copy_out(rows),
         }
     }
 
-    fn filter(&self, rows: &RowSet) -> Result<Batch, ArrowError> {
-        let mask = BooleanArray::new(rows.mask(self.len()), None);
-        let filter = FilterBuilder::new(&mask).optimize().build();
+    fn copy_out(&self, rows: &RowSet) -> Result<Batch, ArrowError> {
+        let pick = Pick::new(rows, self.len());
         Ok(Batch {
-            payload: filtered(&filter, &self.payload)?,
-            key: self.key.as_ref().map(|key| filtered(&filter, key)).transpose()?,
-            timestamps: filtered(&filter, &self.timestamps)?,
-            headers: self.headers.as_ref().map(|headers| headers.filter(&filter)).transpose()?,
-            origin: self.origin.filter(rows, &filter)?,
+            payload: pick.of(&self.payload)?,
+            key: self.key.as_ref().map(|key| pick.of(key)).transpose()?,
+            timestamps: pick.of(&self.timestamps)?,
+            headers: self.headers.as_ref().map(|headers| headers.copy_out(&pick)).transpose()?,
+            origin: self.origin.copy_out(rows, &pick)?,
         })
     }
 
@@ -225,10 +225,6 @@ fn span(column: &BinaryArray, rows: &Range<usize>) -> usize {
 fn same_type<A: Array + Clone + 'static>(array: &dyn Array) -> Result<A, ArrowError> {
     let same = array.as_any().downcast_ref::<A>().cloned();
     same.ok_or_else(|| ArrowError::CastError("a kernel changed the type of a column".into()))
-}
-
-fn filtered<A: Array + Clone + 'static>(filter: &FilterPredicate, column: &A) -> Result<A, ArrowError> {
-    same_type(&filter.filter(column)?)
 }
 
 fn concat_as<A: Array + Clone + 'static>(columns: &[&dyn Array]) -> Result<A, ArrowError> {

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use arrow_array::{Array, BinaryArray, ListArray, StructArray};
 use arrow_buffer::{OffsetBuffer, ScalarBuffer};
 use arrow_schema::{ArrowError, DataType, Field, Fields};
-use arrow_select::filter::FilterPredicate;
 
-use super::{Batch, concat_as, filtered, same_type};
+use super::pick::Pick;
+use super::{Batch, concat_as, same_type};
 
 /// Names and values, of which each event has any number: a list of pairs of byte strings. A value may be null.
 #[derive(Clone, Debug)]
@@ -83,8 +83,8 @@ impl Headers {
         Headers { list: self.list.slice(start, len), names: self.names.clone(), values: self.values.clone() }
     }
 
-    pub(super) fn filter(&self, filter: &FilterPredicate) -> Result<Headers, ArrowError> {
-        Headers::from_list(filtered(filter, &self.list)?)
+    pub(super) fn copy_out(&self, pick: &Pick) -> Result<Headers, ArrowError> {
+        Headers::from_list(pick.of(&self.list)?)
     }
 
     pub(super) fn concat(batches: &[Batch]) -> Result<Option<Headers>, ArrowError> {

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use arrow_array::{Array, UInt64Array};
 use arrow_buffer::ScalarBuffer;
 use arrow_schema::ArrowError;
-use arrow_select::filter::FilterPredicate;
 
-use super::{Batch, RowSet, concat_as, filtered};
+use super::pick::Pick;
+use super::{Batch, RowSet, concat_as};
 
 /// An ordered sequence of events: one partition of a topic, one file, what one run received. Cloning is cheap.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -131,8 +131,11 @@ impl Origin {
         Origin { partitions: self.partitions.clone(), runs, positions }
     }
 
-    pub(super) fn filter(&self, rows: &RowSet, filter: &FilterPredicate) -> Result<Origin, ArrowError> {
-        let positions = filtered(filter, &self.positions)?;
+    pub(super) fn copy_out(&self, rows: &RowSet, pick: &Pick) -> Result<Origin, ArrowError> {
+        let positions = pick.of(&self.positions)?;
+        if self.runs.len() == 1 && !positions.is_empty() {
+            return Ok(Origin { partitions: self.partitions.clone(), runs: self.runs.clone(), positions });
+        }
         let mut runs: Vec<Run> = Vec::new();
         let mut start = 0;
         for (span, partition) in self.spans() {

@@ -13,6 +13,11 @@ pub struct RowSet {
 }
 
 impl RowSet {
+    /// No rows, with room for so many ranges.
+    pub fn with_capacity(ranges: usize) -> RowSet {
+        RowSet { ranges: Vec::with_capacity(ranges) }
+    }
+
     /// Rows `0..rows`.
     pub fn all(rows: usize) -> RowSet {
         RowSet::range(0..rows)
@@ -41,6 +46,14 @@ impl RowSet {
             }
         }
         RowSet { ranges: joined }
+    }
+
+    /// Adds a row after all that are in it.
+    pub fn push(&mut self, row: u32) {
+        match self.ranges.last_mut() {
+            Some(last) if last.end == row => last.end = row + 1,
+            _ => self.ranges.push(row..row + 1),
+        }
     }
 
     /// The rows whose bit is set.

@@ -161,15 +161,15 @@ impl Group {
 
 /// The rows of a batch by destination, in the order in which destinations come first.
 fn destinations(template: &Template, batch: &Batch) -> Vec<(Destination, RowSet)> {
-    let mut found: IndexMap<Destination, Vec<std::ops::Range<u32>>> = IndexMap::new();
+    let mut found: IndexMap<Destination, RowSet> = IndexMap::new();
     let mut text = String::new();
     for row in 0..batch.len() {
         text.clear();
         let rendered = template.render(batch, row, &mut text).is_ok();
         let destination = rendered.then(|| Box::from(text.as_str()));
-        found.entry(destination).or_default().push(row as u32..row as u32 + 1);
+        found.entry(destination).or_default().push(row as u32);
     }
-    found.into_iter().map(|(destination, rows)| (destination, RowSet::from_ranges(rows))).collect()
+    found.into_iter().collect()
 }
 
 /// What one column can hold, with room for the event that fills it.

@@ -1,7 +1,5 @@
 //! `order = "key"`: which lane an event goes to.
 
-use std::ops::Range;
-
 use arrow_array::{Array, BinaryArray};
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -25,14 +23,13 @@ impl Spread {
     /// of the next batch to the next.
     pub(super) fn rows(&mut self, batch: &Batch) -> Vec<RowSet> {
         self.turn = (self.turn + 1) % self.lanes;
-        let mut rows: Vec<Vec<Range<u32>>> = vec![Vec::new(); self.lanes];
+        let share = batch.len() / self.lanes;
+        let mut rows: Vec<RowSet> = (0..self.lanes).map(|_| RowSet::with_capacity(share + share / 4)).collect();
         match batch.key() {
-            None => rows[self.turn].push(0..batch.len() as u32),
-            Some(keys) => {
-                (0..batch.len()).for_each(|row| rows[self.lane(keys, row)].push(row as u32..row as u32 + 1));
-            }
+            None => rows[self.turn] = RowSet::all(batch.len()),
+            Some(keys) => (0..batch.len()).for_each(|row| rows[self.lane(keys, row)].push(row as u32)),
         }
-        rows.into_iter().map(RowSet::from_ranges).collect()
+        rows
     }
 
     fn lane(&self, keys: &BinaryArray, row: usize) -> usize {

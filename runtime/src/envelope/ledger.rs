@@ -229,12 +229,8 @@ impl Assignment {
             Final::DeadLettered => &metrics.dead_lettered,
             Final::Dropped => &metrics.dropped,
         };
-        let mut progress = self.progress();
-        for numbers in numbers {
-            count.add(numbers.end - numbers.start);
-            progress.settle(numbers.clone());
-        }
-        drop(progress);
+        self.progress().settle(numbers.iter().cloned());
+        count.add(numbers.iter().map(|numbers| numbers.end - numbers.start).sum());
         self.path.changed.notify_one();
     }
 

@@ -59,20 +59,28 @@ impl Progress {
     }
 
     /// Events with these numbers are final. Each number comes once.
-    pub(super) fn settle(&mut self, mut numbers: Range<u64>) {
-        self.open -= numbers.end - numbers.start;
-        let mut index = self.chunks.partition_point(|chunk| chunk.end() <= numbers.start);
-        while let Some(chunk) = self.chunks.get_mut(index)
-            && numbers.start < numbers.end
-        {
-            let end = numbers.end.min(chunk.end());
-            chunk.settle((numbers.start - chunk.first) as usize..(end - chunk.first) as usize);
-            numbers.start = end;
-            if chunk.open == 0 {
-                self.chunks.remove(index);
-            } else {
-                index += 1;
+    pub(super) fn settle(&mut self, ranges: impl IntoIterator<Item = Range<u64>>) {
+        let mut index = None;
+        for mut numbers in ranges {
+            self.open -= numbers.end - numbers.start;
+            // Most ranges of one call are in the same chunk as the one before, or in the next.
+            let near = index.filter(|at| self.chunks.get(*at).is_some_and(|chunk| chunk.first <= numbers.start));
+            let mut at = near.unwrap_or_else(|| self.chunks.partition_point(|chunk| chunk.end() <= numbers.start));
+            while let Some(chunk) = self.chunks.get_mut(at)
+                && numbers.start < numbers.end
+            {
+                let end = numbers.end.min(chunk.end());
+                if numbers.start < end {
+                    chunk.settle((numbers.start - chunk.first) as usize..(end - chunk.first) as usize);
+                    numbers.start = end;
+                }
+                match (chunk.open, chunk.end() > end) {
+                    (0, _) => drop(self.chunks.remove(at)),
+                    (_, true) => break,
+                    (_, false) => at += 1,
+                }
             }
+            index = Some(at);
         }
     }
 
@@ -148,9 +156,9 @@ mod tests {
     fn the_position_is_that_of_the_first_event_that_is_not_final() {
         let mut progress = taking(&[10, 20, 30], 40);
         assert_eq!((progress.position(), progress.open()), (10, 3));
-        progress.settle(1..3);
+        progress.settle([1..3]);
         assert_eq!((progress.position(), progress.open()), (10, 1));
-        progress.settle(0..1);
+        progress.settle([0..1]);
         assert_eq!((progress.position(), progress.open()), (40, 0));
     }
 
@@ -159,7 +167,7 @@ mod tests {
         let mut progress = taking(&[10], 20);
         progress.reach(500);
         assert_eq!(progress.position(), 10);
-        progress.settle(0..1);
+        progress.settle([0..1]);
         assert_eq!(progress.position(), 500);
     }
 
@@ -167,10 +175,10 @@ mod tests {
     fn a_million_events_settled_in_order_are_kept_as_one_number() {
         let mut progress = taking(&(0..1_000_000).collect::<Vec<_>>(), 1_000_000);
         for number in 0..999_999 {
-            progress.settle(number..number + 1);
+            progress.settle([number..number + 1]);
             assert!(progress.chunks[0].ahead.is_empty());
         }
-        progress.settle(999_999..1_000_000);
+        progress.settle([999_999..1_000_000]);
         assert_eq!(progress.position(), 1_000_000);
     }
 
@@ -179,7 +187,7 @@ mod tests {
         let mut progress = taking(&[7], 8);
         for chunk in 0..10_000u64 {
             progress.take(ScalarBuffer::from(vec![10 + 2 * chunk, 11 + 2 * chunk]));
-            progress.settle(1 + 2 * chunk..3 + 2 * chunk);
+            progress.settle([1 + 2 * chunk..3 + 2 * chunk]);
         }
         assert_eq!((progress.chunks.len(), progress.position(), progress.open()), (1, 7, 1));
     }
@@ -206,7 +214,7 @@ mod tests {
             let mut open: std::collections::BTreeSet<u64> = (0..total).collect();
             for range in ranges {
                 open.retain(|number| !range.contains(number));
-                progress.settle(range);
+                progress.settle([range]);
                 prop_assert_eq!(progress.position(), open.first().unwrap_or(&total) * 10);
                 prop_assert_eq!(progress.open(), open.len() as u64);
             }

@@ -81,7 +81,10 @@ impl Receipt {
         if let (Some(last), Some(first)) = (self.parts.back_mut(), other.parts.front_mut())
             && Arc::ptr_eq(&last.assignment, &first.assignment)
         {
-            first.numbers.drain(..).for_each(|numbers| last.push(numbers));
+            if let Some(numbers) = first.numbers.pop_front() {
+                last.push(numbers);
+            }
+            last.numbers.append(&mut first.numbers);
             other.parts.pop_front();
         }
         self.parts.append(&mut other.parts);
