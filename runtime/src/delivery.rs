@@ -28,7 +28,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
-pub use dead_letters::{DeadLetter, DeadLetters, Segments, Unkept};
+pub use dead_letters::{Counted, DeadLetter, DeadLetters, LetterCounts, Segments, Unkept};
 pub use gate::{Cause, Gate};
 pub use queue::Queue;
 pub use settings::{BufferSettings, GateSettings, Outage, RetrySettings, Settings, WhenFull};

@@ -1,5 +1,6 @@
 //! What may be typed.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -56,6 +57,9 @@ pub(super) struct Run {
     /// Read everything again, whatever was delivered before
     #[arg(long)]
     pub(super) from_start: bool,
+    /// Serve /metrics, /ready and /live, such as on 127.0.0.1:9600 [default: the configuration's `admin`, else nowhere]
+    #[arg(long, value_name = "ADDR", value_parser = units::address::parse)]
+    pub(super) admin: Option<SocketAddr>,
     /// Exit with 1 if any event went to the dead letters
     #[arg(long)]
     pub(super) strict: bool,

@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
 
+use crate::metrics::Stopwatch;
 use crate::sink::Failure;
 
 /// Why a gate is closed.
@@ -20,6 +21,33 @@ pub enum Cause {
     Outage(Failure),
     /// There is no room for more dead letters.
     DeadLettersFull,
+}
+
+impl Cause {
+    /// What [`name`](Self::name) may give.
+    pub const NAMES: [&str; 4] = ["halted", "advice", "outage", "dead_letters_full"];
+
+    /// Its kind, in metrics and answers.
+    pub fn name(&self) -> &'static str {
+        Cause::NAMES[self.number()]
+    }
+
+    /// What the sink said, where it was the sink.
+    pub fn failure(&self) -> Option<&Failure> {
+        match self {
+            Cause::Halted(failure) | Cause::Advice(failure) | Cause::Outage(failure) => Some(failure),
+            Cause::DeadLettersFull => None,
+        }
+    }
+
+    fn number(&self) -> usize {
+        match self {
+            Cause::Halted(_) => 0,
+            Cause::Advice(_) => 1,
+            Cause::Outage(_) => 2,
+            Cause::DeadLettersFull => 3,
+        }
+    }
 }
 
 impl fmt::Display for Cause {
@@ -45,6 +73,8 @@ struct Shared {
     state: Mutex<State>,
     moved: Notify,
     probe: Duration,
+    /// How long it was closed by each cause.
+    closed: [Stopwatch; Cause::NAMES.len()],
 }
 
 #[derive(Debug)]
@@ -57,7 +87,8 @@ enum State {
 impl Gate {
     /// An open gate that is probed so often while it is closed.
     pub fn new(probe: Duration) -> Gate {
-        Gate { shared: Arc::new(Shared { state: Mutex::new(State::Open), moved: Notify::new(), probe }) }
+        let (state, moved, closed) = (Mutex::new(State::Open), Notify::new(), Default::default());
+        Gate { shared: Arc::new(Shared { state, moved, probe, closed }) }
     }
 
     /// Why nothing passes, if nothing does.
@@ -66,6 +97,11 @@ impl Gate {
             State::Open => None,
             State::Closed { cause, .. } | State::Probing { cause } => Some(cause.clone()),
         }
+    }
+
+    /// How long it was closed by each cause in all, probes included.
+    pub fn closed_for(&self) -> [(&'static str, Duration); Cause::NAMES.len()] {
+        std::array::from_fn(|cause| (Cause::NAMES[cause], self.shared.closed[cause].read()))
     }
 
     /// Waits until the caller may try. Whoever passes says afterwards whether the gate is open or closed.
@@ -99,6 +135,7 @@ impl Gate {
         let mut state = self.state();
         if !matches!(*state, State::Open) {
             *state = State::Open;
+            self.time(None);
             drop(state);
             self.shared.moved.notify_waiters();
         }
@@ -111,8 +148,18 @@ impl Gate {
 
     /// Nobody may pass for so long.
     pub(super) fn close_for(&self, cause: Cause, pause: Duration) {
-        *self.state() = State::Closed { cause, until: Instant::now() + pause };
+        let mut state = self.state();
+        self.time(Some(&cause));
+        *state = State::Closed { cause, until: Instant::now() + pause };
+        drop(state);
         self.shared.moved.notify_waiters();
+    }
+
+    /// From now on it is closed by this cause, and by no other.
+    fn time(&self, cause: Option<&Cause>) {
+        let now = cause.map(Cause::number);
+        self.shared.closed.iter().enumerate().filter(|(number, _)| Some(*number) != now).for_each(|(_, by)| by.stop());
+        now.into_iter().for_each(|number| self.shared.closed[number].start());
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -151,6 +198,25 @@ mod tests {
         while lanes.join_next().await.is_some() {}
         assert_eq!((began.elapsed().as_secs(), passed.load(Ordering::SeqCst)), (30, 4));
         assert_eq!(gate.closed(), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_time_for_which_it_is_closed_is_told_by_cause() {
+        let gate = Gate::new(Duration::from_secs(30));
+        gate.close(halted());
+        gate.pass().await;
+        tokio::time::advance(Duration::from_secs(1)).await;
+        gate.close_for(Cause::Advice(Failure::transient("429", "")), Duration::from_secs(5));
+        gate.pass().await;
+        let seconds = || gate.closed_for().map(|(_, time)| time.as_secs());
+        assert_eq!(seconds(), [31, 5, 0, 0], "also while it is closed");
+        gate.open();
+        gate.open();
+        tokio::time::advance(Duration::from_secs(9)).await;
+        assert_eq!(seconds(), [31, 5, 0, 0]);
+        gate.close(Cause::DeadLettersFull);
+        tokio::time::advance(Duration::from_secs(2)).await;
+        assert_eq!(seconds(), [31, 5, 0, 2]);
     }
 
     #[tokio::test(start_paused = true)]

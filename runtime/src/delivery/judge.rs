@@ -72,13 +72,14 @@ impl Lane {
         let charged = piece.story.charged(failure.kind);
         match shared.decide(&charged, failure.kind) {
             Decision::Again(pause) => {
+                let piece = shared.later(Piece { story: charged, ..piece }, pause, &failure);
                 match failure.kind {
                     FailureKind::Transient { after: Some(_) } => {
                         shared.gate.close_for(Cause::Advice(failure), pause);
                     }
                     _ => shared.gate.open(),
                 }
-                round.left.push_front(shared.later(Piece { story: charged, ..piece }, pause));
+                round.left.push_front(piece);
                 Ok(())
             }
             Decision::GiveUp if shared.settings.retry.outage == Outage::Wait => {
@@ -106,7 +107,7 @@ impl Lane {
         let piece = Piece { envelope: second, story };
         match self.shared.decide(&story, failure.kind) {
             Decision::Again(pause) => {
-                round.left.push_front(self.shared.later(piece, pause));
+                round.left.push_front(self.shared.later(piece, pause, &failure));
                 Ok(())
             }
             Decision::GiveUp => self.shared.bury(piece, &failure).await,
@@ -139,7 +140,7 @@ impl Lane {
             let story = story.charged(failure.kind);
             match (part.map(|envelope| Piece { envelope, story }), shared.decide(&story, failure.kind)) {
                 (None, _) => {}
-                (Some(part), Decision::Again(pause)) => next.push(shared.later(part, pause)),
+                (Some(part), Decision::Again(pause)) => next.push(shared.later(part, pause, &failure)),
                 (Some(part), Decision::GiveUp) => shared.bury(part, &failure).await?,
             }
         }
@@ -191,8 +192,8 @@ impl Shared {
         self.settings.retry.decide(kind, story.tally, elapsed, (self.jitter)())
     }
 
-    fn later(&self, piece: Piece, pause: Duration) -> Piece {
-        self.metrics.retried.add(piece.envelope.len() as u64);
+    fn later(&self, piece: Piece, pause: Duration, failure: &Failure) -> Piece {
+        self.metrics.again(piece.envelope.len() as u64, failure.kind.name(), &failure.code);
         Piece { story: Story { not_before: Some(Instant::now() + pause), ..piece.story }, ..piece }
     }
 

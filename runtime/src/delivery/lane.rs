@@ -111,8 +111,7 @@ impl Lane {
             false => instances.write(self.number, batch, &context).await,
             true => instances.write_alone(self.number, batch, &context).await,
         };
-        metrics.attempts.add(1);
-        metrics.attempt_us.add(now.elapsed().as_micros() as u64);
+        metrics.attempted(now.elapsed());
         answer
     }
 

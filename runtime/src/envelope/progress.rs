@@ -85,6 +85,11 @@ impl Progress {
         }
     }
 
+    /// The position after everything that was seen.
+    pub(super) fn end(&self) -> u64 {
+        self.end
+    }
+
     /// Events that are taken and not final.
     pub(super) fn open(&self) -> u64 {
         self.next - self.floor - self.ahead.iter().map(|(start, end)| end - start).sum::<u64>()

@@ -14,7 +14,7 @@ use super::positions::{SavedSource, Store};
 use super::route::Router;
 use super::run::{Pipelines, Signals};
 use crate::config::{self, Diagnostic, Plan, SinkKind, SourceKind};
-use crate::delivery::{DeadLetters, Delivery, Parts, Segments, Stopped};
+use crate::delivery::{Counted, DeadLetters, Delivery, LetterCounts, Parts, Segments, Stopped};
 use crate::envelope::{Ledger, PathName};
 use crate::metrics::{PipelineMetrics, SinkMetrics, SourceMetrics};
 use crate::sink::Connect;
@@ -80,13 +80,14 @@ pub async fn build(plan: &Plan, host: &Host<'_>) -> Result<Pipelines, BuildError
     let path = data_dir.positions();
     let store = Store::open(path.clone()).map_err(|error| BuildError::Positions { path, error })?;
     let dead_letters = Segments::new(data_dir.dead_letters(), plan.settings.dead_letters.max_size);
+    let letters = LetterCounts::default();
     let mut builder = Builder {
         plan,
         connects,
         store,
-        dead_letters: Arc::new(dead_letters),
+        dead_letters: Arc::new(Counted::new(Arc::new(dead_letters.clone()), letters.clone())),
         signals: Signals::new(),
-        overview: Overview::default(),
+        overview: Overview { letters, dead_letters: Some(dead_letters), ..Overview::default() },
         from_start: host.from_start,
     };
     let feeds = plan.sources.iter().map(|source| builder.feed(source, open(source, &host.run))).collect();
@@ -211,7 +212,8 @@ impl Builder<'_> {
         let name: Arc<str> = source.name.as_str().into();
         let saved = if self.from_start { SavedSource::default() } else { self.store.of(&name) };
         let metrics = Arc::new(SourceMetrics::default());
-        self.overview.sources.push(SourceView { name: name.clone(), metrics: metrics.clone() });
+        let view = SourceView { name: name.clone(), metrics: metrics.clone(), store: self.store.clone() };
+        self.overview.sources.push(view);
         let mut ledger = Ledger::new();
         let mut deliveries = JoinSet::new();
         let framing = self.rejects(&mut ledger, &saved, NOBODY);
@@ -263,8 +265,10 @@ impl Builder<'_> {
                 give_up: self.signals.give_up.subscribe(),
             });
             let (queue, gate) = (delivery.queue().clone(), delivery.gate());
-            sinks.push((ledger.path(path.clone(), saved.path(&path), metrics.clone()), queue.clone()));
-            self.overview.sinks.push(SinkView { path, metrics, queue, gate });
+            let account = ledger.path(path.clone(), saved.path(&path), metrics.clone());
+            sinks.push((account.clone(), queue.clone()));
+            let source = pipeline.source.as_str().into();
+            self.overview.sinks.push(SinkView { source, path, metrics, queue, gate, account });
             deliveries.spawn(delivery.run());
         }
         Fan {

@@ -15,7 +15,7 @@ use super::route::{Routed, Router};
 use crate::batch::RowSet;
 use crate::delivery::{DeadLetter, DeadLetters, Queue, Stopped, Unkept};
 use crate::envelope::{Block, Charge, Envelope, Final, Ledger, Path};
-use crate::metrics::SourceMetrics;
+use crate::metrics::{SourceMetrics, SourceState};
 use crate::sink::Failure;
 use crate::source::{Demand, Input, Open, Resume, Source, SourceError};
 
@@ -94,6 +94,7 @@ impl Feed {
     pub(super) async fn run(self) -> Result<(), FeedError> {
         let failed = |error| FeedError::NotOpened { source_name: self.name.clone(), error };
         let source = self.open.open(self.resume.clone()).await.map_err(failed)?;
+        self.metrics.set_state(SourceState::Reading);
         let mut running = Running { reading: true, aside: VecDeque::new(), failed: None, source, feed: self };
         let ended = running.run().await;
         // Whatever happened: what is final is never to be delivered again.
@@ -161,6 +162,7 @@ impl Running {
     /// What was read is delivered; the deliveries end when their queues are empty.
     fn stop_reading(&mut self) {
         self.reading = false;
+        self.feed.metrics.set_state(if self.failed.is_some() { SourceState::Failed } else { SourceState::Ended });
         self.feed.fans.iter().flat_map(|fan| &fan.sinks).for_each(|(_, queue)| queue.close());
     }
 
@@ -193,16 +195,12 @@ impl Running {
 
     /// Waits for room in a queue. The source is kept alive meanwhile.
     async fn room(&mut self, queue: &Queue, bytes: usize) -> Result<Option<Charge>, FeedError> {
-        let began = Instant::now();
         let room = queue.room(bytes);
         tokio::pin!(room);
         loop {
             tokio::select! {
                 biased;
-                room = &mut room => {
-                    self.feed.metrics.backpressure_us.add(began.elapsed().as_micros() as u64);
-                    return Ok(room);
-                }
+                room = &mut room => return Ok(room),
                 // The delivery keeps or gives up what it finds in its queue.
                 () = set(&mut self.feed.signals.give_up) => return Ok(Some(Charge::default())),
                 Some(done) = self.feed.deliveries.join_next() => done??,
@@ -256,6 +254,7 @@ impl Running {
                 Err(Unkept::Failed { message }) => return Err(FeedError::DeadLetters(message)),
                 Err(full @ Unkept::Full { .. }) => {
                     warn!(path = %path.name(), %full, "the source waits");
+                    let _waiting = self.feed.metrics.dead_letters_full.run();
                     tokio::select! {
                         () = sleep(FULL_PAUSE) => {}
                         () = set(&mut self.feed.signals.give_up) => return Ok(()),

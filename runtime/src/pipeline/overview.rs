@@ -1,9 +1,14 @@
 //! What there is to see of a run while it goes on and after.
 
+use std::collections::BTreeMap;
+use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
-use crate::delivery::{Gate, Queue};
-use crate::envelope::PathName;
+use super::positions::Store;
+use crate::batch::Partition;
+use crate::delivery::{Gate, LetterCounts, Queue, Segments};
+use crate::envelope::{Path, PathName};
 use crate::metrics::{PipelineMetrics, SinkMetrics, SourceMetrics};
 
 /// The counters of every part, in the order of the plan. Cloning is cheap, and counts on.
@@ -17,6 +22,10 @@ pub struct Overview {
     pub sinks: Vec<SinkView>,
     /// What became dead letters without a sink: rejected by framing or by routes.
     pub rejects: Arc<SinkMetrics>,
+    /// What was kept of events that could not be delivered, by path and failure.
+    pub letters: LetterCounts,
+    /// Where it is kept, if it is kept in files.
+    pub dead_letters: Option<Segments>,
 }
 
 /// What is to be seen of a source.
@@ -26,11 +35,14 @@ pub struct SourceView {
     pub name: Arc<str>,
     /// What it counts.
     pub metrics: Arc<SourceMetrics>,
+    pub(super) store: Store,
 }
 
 /// What is to be seen of a sink.
 #[derive(Clone, Debug)]
 pub struct SinkView {
+    /// The source that it gets its events from.
+    pub source: Arc<str>,
     /// Its pipeline and name.
     pub path: PathName,
     /// What it counts.
@@ -39,6 +51,22 @@ pub struct SinkView {
     pub queue: Queue,
     /// What holds it back.
     pub gate: Gate,
+    pub(super) account: Path,
+}
+
+impl SourceView {
+    /// The positions of a sink that were saved last. Waits while some are being saved, and blocks for that.
+    pub fn saved(&self, path: &PathName) -> BTreeMap<Partition, u64> {
+        self.store.of(&self.name).path(path)
+    }
+}
+
+impl SinkView {
+    /// How far what was read is ahead of what is final, in each partition that is read: in the positions of its source.
+    pub fn behind(&self) -> Vec<(Partition, u64)> {
+        let progress = self.account.progress().into_iter();
+        progress.map(|(partition, position, end)| (partition, end.saturating_sub(position))).collect()
+    }
 }
 
 impl Overview {
@@ -58,6 +86,19 @@ impl Overview {
         self.sinks.iter().all(|sink| sink.queue.is_closed())
             && self.sinks.iter().any(|sink| waiting(&sink))
             && self.sinks.iter().filter(waiting).all(|sink| sink.gate.closed().is_some())
+    }
+
+    /// How many bytes of dead letters are kept, and how many there may be. Blocks.
+    pub fn kept(&self) -> Option<io::Result<(u64, u64)>> {
+        let segments = self.dead_letters.as_ref()?;
+        Some(segments.kept_bytes().map(|kept| (kept, segments.max_bytes())))
+    }
+
+    /// The sink that held a source back the longest, and for how long; none where nothing ever waited.
+    pub fn slowest(&self, source: &str) -> Option<(&SinkView, Duration)> {
+        let sinks = self.sinks.iter().filter(|sink| &*sink.source == source);
+        let waited = sinks.map(|sink| (sink, sink.queue.held_back()));
+        waited.max_by_key(|(_, time)| *time).filter(|(_, time)| !time.is_zero())
     }
 
     fn all(&self) -> impl Iterator<Item = &SinkMetrics> {

@@ -27,7 +27,7 @@ fn run(configuration: &str) -> (Ended, Overview) {
             let overview = pipelines.overview();
             (pipelines.run(Duration::from_secs(60)).await, overview)
         });
-        done.send(ended)
+        drop(done.send(ended));
     });
     ended.recv_timeout(Duration::from_secs(60)).expect("the run to end")
 }

@@ -4,6 +4,7 @@
 #[path = "../support/guest.rs"]
 mod guest;
 
+mod admin;
 mod alerts;
 mod bad;
 mod console;
@@ -14,6 +15,7 @@ mod faults;
 mod files;
 mod ini;
 mod large;
+mod openmetrics;
 mod routes;
 mod sandbox;
 mod stop;
