@@ -6,6 +6,7 @@
 mod build;
 mod data_dir;
 mod feed;
+mod guarantee;
 mod overview;
 mod positions;
 mod route;
@@ -14,6 +15,7 @@ mod run;
 pub use build::{BuildError, Host, build, check};
 pub use data_dir::{DataDir, DataDirError};
 pub use feed::FeedError;
+pub use guarantee::{Claim, Duplicates, Durability, Guarantee, Letters, Loss, Order, Reason};
 pub use overview::{Overview, SinkView, SourceView};
 pub use run::{Ended, Pipelines, Signals};
 

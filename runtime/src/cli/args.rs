@@ -73,6 +73,9 @@ pub(super) struct Check {
     /// Configuration files, the later over the earlier
     #[arg(required = true, value_name = "CONFIG")]
     pub(super) files: Vec<PathBuf>,
+    /// What to print: the settings in effect with the guarantees as comments, or the guarantees alone
+    #[arg(long, value_enum, default_value_t = CheckFormat::Text)]
+    pub(super) format: CheckFormat,
 }
 
 #[derive(Debug, Parser)]
@@ -87,6 +90,12 @@ pub(super) struct Inspect {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum LogFormat {
+    Text,
+    Json,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum CheckFormat {
     Text,
     Json,
 }

@@ -9,6 +9,7 @@ use tokio::task::JoinSet;
 
 use super::data_dir::{DataDir, DataDirError};
 use super::feed::{Fan, Feed, FeedSignals};
+use super::guarantee::{Guarantee, guarantees};
 use super::overview::{Overview, SinkView, SourceView};
 use super::positions::{SavedSource, Store};
 use super::route::Router;
@@ -68,9 +69,15 @@ pub enum BuildError {
 /// Sinks that can be opened, by pipeline and name.
 type Connects = BTreeMap<PathName, Arc<dyn Connect>>;
 
-/// Loads components and holds them against the plan. Opens nothing, and connects to nothing.
-pub async fn check(plan: &Plan, host: &Host<'_>) -> Result<(), Vec<Diagnostic>> {
-    connects(plan, host).await.map(drop)
+/// Loads components and holds them against the plan; what is guaranteed then. Opens nothing, and connects to nothing.
+pub async fn check(plan: &Plan, host: &Host<'_>) -> Result<Vec<Guarantee>, Vec<Diagnostic>> {
+    let connects = connects(plan, host).await?;
+    let replayable = |source: &config::Source| open(source, &host.run).replayable();
+    let stops_in_order = |pipeline: &str, sink: &str| {
+        let path = PathName { pipeline: pipeline.into(), sink: sink.into() };
+        connects.get(&path).is_some_and(|connect| connect.contract().stops_in_order)
+    };
+    Ok(guarantees(plan, replayable, stops_in_order))
 }
 
 /// Builds everything, without starting it.
@@ -94,7 +101,7 @@ pub async fn build(plan: &Plan, host: &Host<'_>) -> Result<Pipelines, BuildError
     Ok(Pipelines { feeds, overview: builder.overview, signals: builder.signals, data_dir })
 }
 
-fn open(source: &config::Source, run: &str) -> Box<dyn Open> {
+pub(super) fn open(source: &config::Source, run: &str) -> Box<dyn Open> {
     let framing = source.framing.clone();
     match &source.kind {
         SourceKind::Stdin(_) => Box::new(Stdin::new(framing, run)),

@@ -13,6 +13,7 @@ mod csv;
 mod endpoint;
 mod faults;
 mod files;
+mod guarantees;
 mod ini;
 mod large;
 mod openmetrics;
