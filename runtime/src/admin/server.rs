@@ -29,6 +29,9 @@ const MOST_CONNECTIONS: usize = 32;
 /// How long a connection may go without a whole request: longer than the usual time between two scrapes.
 const IDLE: Duration = Duration::from_secs(90);
 
+/// How long a connection lasts at most, so that those who never read an answer don't take all connections for good.
+const LIFETIME: Duration = Duration::from_secs(600);
+
 /// How long requests that are being answered may take at the end.
 const LAST_ANSWERS: Duration = Duration::from_secs(1);
 
@@ -155,14 +158,20 @@ async fn converse(stream: TcpStream, shared: Arc<Shared>, mut stopped: watch::Re
         .serve_connection(TokioIo::new(stream), service);
     let mut connection = pin!(connection);
     let ended = tokio::select! {
-        ended = connection.as_mut() => ended,
+        ended = connection.as_mut() => Ok(ended),
         () = told(&mut stopped) => {
             connection.as_mut().graceful_shutdown();
-            connection.await
+            Ok(connection.await)
+        }
+        () = sleep(LIFETIME) => {
+            connection.as_mut().graceful_shutdown();
+            timeout(LAST_ANSWERS, connection).await
         }
     };
-    if let Err(error) = ended {
-        debug!(%error, "a connection broke");
+    match ended {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => debug!(%error, "a connection broke"),
+        Err(_) => debug!("an answer was not read"),
     }
 }
 
@@ -252,6 +261,22 @@ mod tests {
         assert!(answer.starts_with("HTTP/1.1 200 ") && answer.ends_with("\r\n\r\n"), "{answer}");
         server.close().await;
         assert!(TcpStream::connect(address).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn whoever_never_ends_a_request_does_not_keep_the_connection() {
+        let listener = Listener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.unwrap();
+        let address = listener.address();
+        let server = listener.serve();
+        let mut slow = TcpStream::connect(address).await.unwrap();
+        slow.write_all(b"GET /live HTTP/1.1\r\nhost:").await.unwrap();
+        // It has begun to be read before time passes.
+        assert!(ask(address, "GET", "/live").await.ends_with("live\n"));
+        tokio::time::pause();
+        let mut answer = String::new();
+        let ended = timeout(2 * IDLE, slow.read_to_string(&mut answer)).await;
+        assert!(ended.is_ok_and(|read| read.is_ok()), "it is open still");
+        server.close().await;
     }
 
     #[tokio::test]
