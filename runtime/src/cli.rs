@@ -6,6 +6,7 @@
 mod args;
 mod check;
 mod environment;
+mod guarantees;
 mod inspect;
 mod log;
 mod progress;

@@ -35,7 +35,7 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
-pub use dead_letters::{DeadLetter, DeadLetters, Segments, Unkept};
+pub use dead_letters::{Counted, DeadLetter, DeadLetters, LetterCounts, Segments, Unkept};
 pub use gate::{Cause, Gate};
 pub use queue::Queue;
 pub use settings::{BufferSettings, Concurrency, GateSettings, Order, Outage, RetrySettings, Settings, WhenFull};

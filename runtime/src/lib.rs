@@ -24,4 +24,6 @@ pub mod config;
 
 pub mod pipeline;
 
+pub mod admin;
+
 pub mod cli;

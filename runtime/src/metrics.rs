@@ -2,7 +2,16 @@
 //!
 //! Names follow the configuration: a source, a pipeline, a sink. Counts are of events unless they say otherwise.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+mod codes;
+mod stopwatch;
+mod times;
+
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::time::Duration;
+
+pub use codes::{Codes, MOST_CODES, OTHER_CODE};
+pub use stopwatch::{Running, Stopwatch};
+pub use times::{BOUNDS, Times};
 
 /// A number that only grows, or a level that goes up and down.
 #[derive(Debug, Default)]
@@ -25,6 +34,22 @@ impl Count {
     }
 }
 
+/// What a source is at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum SourceState {
+    /// It is not open yet.
+    Starting,
+    /// It is open, and read from.
+    Reading,
+    /// It is open, and a full queue or full dead letters hold it back.
+    Held,
+    /// Nothing more is read, because it has ended or was told to stop.
+    Ended,
+    /// It can't go on.
+    Failed,
+}
+
 /// What one source did.
 #[derive(Debug, Default)]
 pub struct SourceMetrics {
@@ -34,8 +59,23 @@ pub struct SourceMetrics {
     pub bytes: Count,
     /// Events that framing rejected.
     pub rejected: Count,
-    /// Microseconds for which a full queue kept it from reading.
-    pub backpressure_us: Count,
+    /// How long it waited for room among the dead letters, for what framing or routes rejected.
+    pub dead_letters_full: Stopwatch,
+    state: AtomicU8,
+}
+
+impl SourceMetrics {
+    /// What it is at.
+    pub fn state(&self) -> SourceState {
+        let all = [SourceState::Reading, SourceState::Held, SourceState::Ended, SourceState::Failed];
+        let now = self.state.load(Ordering::Relaxed);
+        all.into_iter().find(|state| *state as u8 == now).unwrap_or(SourceState::Starting)
+    }
+
+    /// What it is at from now on.
+    pub fn set_state(&self, state: SourceState) {
+        self.state.store(state as u8, Ordering::Relaxed);
+    }
 }
 
 /// What one pipeline did before its sinks.
@@ -64,12 +104,16 @@ pub struct SinkMetrics {
     pub abandoned: Count,
     /// Events that were tried again, once for each time.
     pub retried: Count,
+    /// The same by the failure that made it necessary.
+    pub retried_for: Codes,
     /// Events that the sink rejected.
     pub rejected: Count,
     /// Calls of the sink.
     pub attempts: Count,
     /// Microseconds spent in calls of the sink.
     pub attempt_us: Count,
+    /// How long calls of the sink took.
+    pub attempt_times: Times,
     /// Batches that were put together from several blocks, and so copied.
     pub copied_batches: Count,
     /// Times that an instance was opened.
@@ -81,5 +125,18 @@ impl SinkMetrics {
     pub fn waiting(&self) -> u64 {
         let done = self.written.get() + self.dead_lettered.get() + self.dropped.get() + self.abandoned.get();
         self.events.get().saturating_sub(done)
+    }
+
+    /// A call ended.
+    pub fn attempted(&self, took: Duration) {
+        self.attempts.add(1);
+        self.attempt_us.add(u64::try_from(took.as_micros()).unwrap_or(u64::MAX));
+        self.attempt_times.observe(took);
+    }
+
+    /// So many events are tried again because of a failure.
+    pub fn again(&self, events: u64, kind: &'static str, code: &std::sync::Arc<str>) {
+        self.retried.add(events);
+        self.retried_for.add(kind, code, events);
     }
 }

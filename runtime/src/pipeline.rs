@@ -6,6 +6,7 @@
 mod build;
 mod data_dir;
 mod feed;
+mod guarantee;
 mod keys;
 mod overview;
 mod positions;
@@ -15,7 +16,8 @@ mod run;
 pub use build::{BuildError, Host, build, check};
 pub use data_dir::{DataDir, DataDirError};
 pub use feed::FeedError;
-pub use overview::{Overview, SinkView, SourceStage, SourceState, SourceView};
+pub use guarantee::{Claim, Duplicates, Durability, Guarantee, Letters, Loss, Order, Reason};
+pub use overview::{Overview, SinkView, SourceView};
 pub use run::{Ended, Pipelines, Signals};
 
 #[cfg(test)]

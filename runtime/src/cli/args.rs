@@ -1,5 +1,6 @@
 //! What may be typed.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -56,6 +57,9 @@ pub(super) struct Run {
     /// Read everything again, whatever was delivered before
     #[arg(long)]
     pub(super) from_start: bool,
+    /// Serve /metrics, /ready and /live, such as on 127.0.0.1:9600 [default: the configuration's `admin`, else nowhere]
+    #[arg(long, value_name = "ADDR", value_parser = units::address::parse)]
+    pub(super) admin: Option<SocketAddr>,
     /// Exit with 1 if any event went to the dead letters
     #[arg(long)]
     pub(super) strict: bool,
@@ -69,6 +73,9 @@ pub(super) struct Check {
     /// Configuration files, the later over the earlier
     #[arg(required = true, value_name = "CONFIG")]
     pub(super) files: Vec<PathBuf>,
+    /// What to print: the settings in effect with the guarantees as comments, or the guarantees alone
+    #[arg(long, value_enum, default_value_t = CheckFormat::Text)]
+    pub(super) format: CheckFormat,
 }
 
 #[derive(Debug, Parser)]
@@ -83,6 +90,12 @@ pub(super) struct Inspect {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum LogFormat {
+    Text,
+    Json,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum CheckFormat {
     Text,
     Json,
 }

@@ -1,6 +1,7 @@
 //! `sump check`: everything short of connecting.
 
-use super::{Exit, args, environment, result, say_problems};
+use super::args::{self, CheckFormat};
+use super::{Exit, environment, guarantees, result, say_problems};
 use crate::config;
 use crate::pipeline;
 
@@ -22,10 +23,16 @@ pub(super) fn check(args: &args::Check) -> anyhow::Result<Exit> {
         environment: &environment::variable,
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    if let Err(problems) = runtime.block_on(pipeline::check(&plan, &host)) {
-        say_problems(&problems);
-        return Ok(Exit::Usage);
+    let guarantees = match runtime.block_on(pipeline::check(&plan, &host)) {
+        Ok(guarantees) => guarantees,
+        Err(problems) => {
+            say_problems(&problems);
+            return Ok(Exit::Usage);
+        }
+    };
+    match args.format {
+        CheckFormat::Text => result(&(config::print(&plan) + &guarantees::text(&guarantees)))?,
+        CheckFormat::Json => result(&(serde_json::to_string_pretty(&guarantees)? + "\n"))?,
     }
-    result(&config::print(&plan))?;
     Ok(Exit::Done)
 }

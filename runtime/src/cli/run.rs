@@ -9,7 +9,8 @@ use anyhow::Context;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::{Exit, args, environment, log, progress, say, say_problems, summary};
-use crate::config::{self, CommandLine, Plan, SinkKind};
+use crate::admin::{Listener, Server};
+use crate::config::{self, CommandLine, Diagnostic, Plan, SinkKind};
 use crate::pipeline::{self, BuildError, Ended, FeedError, Host, Signals};
 
 pub(super) fn run(args: &args::Run) -> anyhow::Result<Exit> {
@@ -39,7 +40,18 @@ pub(super) fn run(args: &args::Run) -> anyhow::Result<Exit> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let exit = runtime.block_on(async {
         let line = (!shares_terminal).then_some(line);
-        deliver(args, &plan, &host, line).await
+        let admin = match admin(args, &plan).await {
+            Ok(admin) => admin,
+            Err(problem) => {
+                say_problems(&[problem]);
+                return Ok(Exit::Usage);
+            }
+        };
+        let exit = deliver(args, &plan, &host, line, admin.as_ref()).await;
+        if let Some(admin) = admin {
+            admin.close().await;
+        }
+        exit
     });
     // A read of standard input that never returns must not hold the end up.
     runtime.shutdown_background();
@@ -59,11 +71,26 @@ fn plan(args: &args::Run) -> config::Checked {
     }
 }
 
+/// Answers machines from now on, where they were told to ask.
+async fn admin(args: &args::Run, plan: &Plan) -> Result<Option<Server>, Diagnostic> {
+    let Some(address) = args.admin.or(plan.settings.admin) else { return Ok(None) };
+    let listener = Listener::bind(address).await.map_err(|error| {
+        let problem = match args.admin {
+            Some(_) => Diagnostic::error("admin::address", format!("--admin: {error}")),
+            None => plan.error_at_top("admin", error.to_string()),
+        };
+        problem.help(error.remedy())
+    })?;
+    say(&format!("http://{}/metrics, /ready and /live are served\n", listener.address()));
+    Ok(Some(listener.serve()))
+}
+
 async fn deliver(
     args: &args::Run,
     plan: &Plan,
     host: &Host<'_>,
     line: Option<indicatif::ProgressBar>,
+    admin: Option<&Server>,
 ) -> anyhow::Result<Exit> {
     let pipelines = match pipeline::build(plan, host).await {
         Ok(pipelines) => pipelines,
@@ -77,6 +104,9 @@ async fn deliver(
         }
     };
     let (overview, signals, began) = (pipelines.overview(), pipelines.signals(), Instant::now());
+    if let Some(admin) = admin {
+        admin.show(overview.clone(), signals.clone());
+    }
     let shown = async {
         match line.clone() {
             Some(line) => progress::show(line, overview.clone()).await,

@@ -6,12 +6,16 @@ use std::time::Duration;
 use crate::pipeline::{Ended, Overview};
 use crate::units;
 
+/// What nobody wonders about.
+const WORTH_TELLING: Duration = Duration::from_millis(100);
+
 /// A few lines for people: sources, then a row for each sink.
 pub(super) fn summary(overview: &Overview, ended: &Ended, took: Duration, dead_letters: &Path) -> String {
     let mut text = String::new();
     for source in &overview.sources {
         text.push_str(&format!("source {}: {} read", source.name, events(source.metrics.events.get())));
         note(&mut text, "rejected by framing", source.metrics.rejected.get());
+        held_back(&mut text, overview, &source.name);
         text.push('\n');
     }
     for (name, metrics) in &overview.pipelines {
@@ -31,6 +35,13 @@ pub(super) fn summary(overview: &Overview, ended: &Ended, took: Duration, dead_l
     }
     text.push_str(&format!("done in {}\n", units::duration::about(took)));
     text
+}
+
+/// Who let a source wait the longest, where it was long enough to matter.
+fn held_back(text: &mut String, overview: &Overview, source: &str) {
+    if let Some((sink, waited)) = overview.slowest(source).filter(|(_, waited)| *waited >= WORTH_TELLING) {
+        text.push_str(&format!(", held back for {} by {}", units::duration::about(waited), sink.path));
+    }
 }
 
 fn table(overview: &Overview) -> String {

@@ -3,6 +3,7 @@
 mod kinds;
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -36,6 +37,9 @@ pub struct Plan {
 pub struct Settings {
     /// Where positions and dead letters are kept. Unset: the user's state folder.
     pub data_dir: Option<PathBuf>,
+    /// Where metrics and readiness are served. Unset: nowhere.
+    #[serde(with = "units::address::option")]
+    pub admin: Option<SocketAddr>,
     /// How often positions are saved. More than zero.
     #[serde(with = "units::duration")]
     pub position_interval: Duration,
@@ -54,7 +58,12 @@ pub struct DeadLetters {
 
 impl Default for Settings {
     fn default() -> Settings {
-        Settings { data_dir: None, position_interval: Duration::from_secs(1), dead_letters: DeadLetters::default() }
+        Settings {
+            data_dir: None,
+            admin: None,
+            position_interval: Duration::from_secs(1),
+            dead_letters: DeadLetters::default(),
+        }
     }
 }
 
@@ -165,6 +174,15 @@ impl Plan {
         let error = Diagnostic::error("config::sink", message);
         match place_of(&self.document.root, &path) {
             Some(place) => error.at(place, format!("sink `{sink}`")),
+            None => error,
+        }
+    }
+
+    /// An error about a setting of the whole, which is shown where it is written, if it is.
+    pub fn error_at_top(&self, key: &str, message: impl Into<String>) -> Diagnostic {
+        let error = Diagnostic::error("config::top", message);
+        match place_of(&self.document.root, &[key]) {
+            Some(place) => error.at(place, format!("`{key}`")),
             None => error,
         }
     }

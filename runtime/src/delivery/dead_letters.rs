@@ -1,5 +1,6 @@
 //! What could not be delivered, kept durably with its story.
 
+mod counted;
 mod record;
 mod segments;
 
@@ -11,6 +12,7 @@ use crate::batch::Batch;
 use crate::envelope::PathName;
 use crate::sink::Failure;
 
+pub use counted::{Counted, LetterCounts};
 pub use segments::Segments;
 
 /// Events that failed alike, and how.

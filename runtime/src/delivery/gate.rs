@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
 
+use crate::metrics::Stopwatch;
 use crate::sink::Failure;
 
 /// Why a gate is closed.
@@ -20,6 +21,33 @@ pub enum Cause {
     Outage(Failure),
     /// There is no room for more dead letters.
     DeadLettersFull,
+}
+
+impl Cause {
+    /// What [`name`](Self::name) may give.
+    pub const NAMES: [&str; 4] = ["halted", "advice", "outage", "dead_letters_full"];
+
+    /// Its kind, in metrics and answers.
+    pub fn name(&self) -> &'static str {
+        Cause::NAMES[self.number()]
+    }
+
+    /// What the sink said, where it was the sink.
+    pub fn failure(&self) -> Option<&Failure> {
+        match self {
+            Cause::Halted(failure) | Cause::Advice(failure) | Cause::Outage(failure) => Some(failure),
+            Cause::DeadLettersFull => None,
+        }
+    }
+
+    fn number(&self) -> usize {
+        match self {
+            Cause::Halted(_) => 0,
+            Cause::Advice(_) => 1,
+            Cause::Outage(_) => 2,
+            Cause::DeadLettersFull => 3,
+        }
+    }
 }
 
 impl fmt::Display for Cause {
@@ -51,6 +79,8 @@ struct Shared {
     state: Mutex<State>,
     moved: Notify,
     probe: Duration,
+    /// How long it was closed by each cause.
+    closed: [Stopwatch; Cause::NAMES.len()],
 }
 
 #[derive(Debug)]
@@ -70,8 +100,9 @@ enum At {
 impl Gate {
     /// An open gate that is probed so often while it is closed.
     pub fn new(probe: Duration) -> Gate {
+        let (moved, closed) = (Notify::new(), Default::default());
         let state = Mutex::new(State { at: At::Open, closings: 0 });
-        Gate { shared: Arc::new(Shared { state, moved: Notify::new(), probe }) }
+        Gate { shared: Arc::new(Shared { state, moved, probe, closed }) }
     }
 
     /// Why nothing passes, if nothing does.
@@ -94,6 +125,11 @@ impl Gate {
             }
             moved.await;
         }
+    }
+
+    /// How long it was closed by each cause in all, probes included.
+    pub fn closed_for(&self) -> [(&'static str, Duration); Cause::NAMES.len()] {
+        std::array::from_fn(|cause| (Cause::NAMES[cause], self.shared.closed[cause].read()))
     }
 
     /// Waits until the caller may try. Whoever passes says afterwards whether the gate is open or closed.
@@ -128,6 +164,7 @@ impl Gate {
         let mut state = self.state();
         if state.closings == pass.closings && !matches!(state.at, At::Open) {
             state.at = At::Open;
+            self.time(None);
             drop(state);
             self.shared.moved.notify_waiters();
         }
@@ -141,6 +178,7 @@ impl Gate {
     /// Nobody may pass for so long, or longer where that was said before.
     pub(super) fn close_for(&self, cause: Cause, pause: Duration) -> Pass {
         let mut state = self.state();
+        self.time(Some(&cause));
         let mut until = Instant::now() + pause;
         if let At::Closed { until: before, .. } = state.at {
             until = until.max(before);
@@ -150,6 +188,13 @@ impl Gate {
         drop(state);
         self.shared.moved.notify_waiters();
         Pass { closings }
+    }
+
+    /// From now on it is closed by this cause, and by no other.
+    fn time(&self, cause: Option<&Cause>) {
+        let now = cause.map(Cause::number);
+        self.shared.closed.iter().enumerate().filter(|(number, _)| Some(*number) != now).for_each(|(_, by)| by.stop());
+        now.into_iter().for_each(|number| self.shared.closed[number].start());
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -204,6 +249,25 @@ mod tests {
         assert_eq!(began.elapsed().as_secs(), 60, "what was said first holds");
         gate.open(probe);
         assert_eq!(gate.closed(), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_time_for_which_it_is_closed_is_told_by_cause() {
+        let gate = Gate::new(Duration::from_secs(30));
+        gate.close(halted());
+        gate.pass().await;
+        tokio::time::advance(Duration::from_secs(1)).await;
+        gate.close_for(Cause::Advice(Failure::transient("429", "")), Duration::from_secs(5));
+        let probe = gate.pass().await;
+        let seconds = || gate.closed_for().map(|(_, time)| time.as_secs());
+        assert_eq!(seconds(), [31, 5, 0, 0], "also while it is closed");
+        gate.open(probe);
+        gate.open(probe);
+        tokio::time::advance(Duration::from_secs(9)).await;
+        assert_eq!(seconds(), [31, 5, 0, 0]);
+        gate.close(Cause::DeadLettersFull);
+        tokio::time::advance(Duration::from_secs(2)).await;
+        assert_eq!(seconds(), [31, 5, 0, 2]);
     }
 
     #[tokio::test(start_paused = true)]

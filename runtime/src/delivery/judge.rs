@@ -73,7 +73,7 @@ impl Lane {
             Decision::Again(pause) => {
                 shared.gate.open(round.pass);
                 shared.heed(&failure, pause);
-                round.left.push_front(shared.later(Piece { story: charged, ..piece }, pause)?);
+                round.left.push_front(shared.later(Piece { story: charged, ..piece }, pause, &failure)?);
                 Ok(())
             }
             Decision::GiveUp if shared.settings.retry.outage == Outage::Wait => {
@@ -101,7 +101,7 @@ impl Lane {
         let piece = Piece { envelope: second, story };
         match self.shared.decide(&story, failure.kind) {
             Decision::Again(pause) => {
-                round.left.push_front(self.shared.later(piece, pause)?);
+                round.left.push_front(self.shared.later(piece, pause, &failure)?);
                 Ok(())
             }
             Decision::GiveUp => self.shared.bury(piece, &failure).await,
@@ -137,7 +137,7 @@ impl Lane {
             match shared.decide(&story, failure.kind) {
                 Decision::Again(pause) => {
                     shared.heed(&failure, pause);
-                    next.push(shared.later(part, pause)?);
+                    next.push(shared.later(part, pause, &failure)?);
                 }
                 Decision::GiveUp => shared.bury(part, &failure).await?,
             }
@@ -174,8 +174,8 @@ impl Shared {
     }
 
     /// Tried again after a pause, for which it holds no memory but its own.
-    fn later(&self, piece: Piece, pause: Duration) -> Result<Piece, Stopped> {
-        self.metrics.retried.add(piece.envelope.len() as u64);
+    fn later(&self, piece: Piece, pause: Duration, failure: &Failure) -> Result<Piece, Stopped> {
+        self.metrics.again(piece.envelope.len() as u64, failure.kind.name(), &failure.code);
         let envelope = piece.envelope.compact().map_err(|error| self.columns(error))?;
         Ok(Piece { envelope, story: Story { not_before: Some(Instant::now() + pause), ..piece.story } })
     }

@@ -129,8 +129,7 @@ impl Lane {
             true => instances.write_alone(self.number, batch, &context).await,
         };
         call.ended(now.elapsed(), answer.is_overload());
-        metrics.attempts.add(1);
-        metrics.attempt_us.add(now.elapsed().as_micros() as u64);
+        metrics.attempted(now.elapsed());
         answer
     }
 

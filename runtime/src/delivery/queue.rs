@@ -2,12 +2,14 @@
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::settings::{BufferSettings, WhenFull};
 use crate::envelope::{Budget, Charge, Envelope, Final};
+use crate::metrics::Stopwatch;
 
 /// Envelopes in the order of their arrival. Cloning gives the same queue.
 ///
@@ -22,7 +24,10 @@ struct Shared {
     waiting: Mutex<Waiting>,
     arrived: Notify,
     budget: Budget,
+    max_bytes: u64,
     when_full: WhenFull,
+    /// While somebody waits for room.
+    holding_back: Stopwatch,
 }
 
 #[derive(Debug, Default)]
@@ -35,16 +40,23 @@ impl Queue {
     /// An empty queue.
     pub fn new(settings: &BufferSettings) -> Queue {
         let budget = Budget::new(settings.max_bytes);
-        let shared =
-            Shared { waiting: Mutex::default(), arrived: Notify::new(), budget, when_full: settings.when_full };
-        Queue { shared: Arc::new(shared) }
+        let BufferSettings { max_bytes, when_full, .. } = *settings;
+        let (waiting, arrived, holding_back) = Default::default();
+        Queue { shared: Arc::new(Shared { waiting, arrived, budget, max_bytes, when_full, holding_back }) }
     }
 
     /// Waits until there is room for so many bytes. `None` where the newest are to be dropped instead.
     pub async fn room(&self, bytes: usize) -> Option<Charge> {
         match self.shared.when_full {
-            WhenFull::Block => Some(self.shared.budget.reserve(bytes).await),
             WhenFull::DropNewest => self.shared.budget.try_reserve(bytes),
+            WhenFull::Block => {
+                let room = self.shared.budget.try_reserve(bytes);
+                if room.is_some() {
+                    return room;
+                }
+                let _waiting = self.shared.holding_back.run();
+                Some(self.shared.budget.reserve(bytes).await)
+            }
         }
     }
 
@@ -77,6 +89,21 @@ impl Queue {
     /// Bytes on their way to the sink.
     pub fn bytes(&self) -> u64 {
         self.shared.budget.used()
+    }
+
+    /// How many there may be, unless one event alone has more.
+    pub fn max_bytes(&self) -> u64 {
+        self.shared.max_bytes
+    }
+
+    /// How long it let whoever fills it wait, in all.
+    pub fn held_back(&self) -> Duration {
+        self.shared.holding_back.read()
+    }
+
+    /// For how long it has been full now with somebody waiting, if it is.
+    pub fn holding_back(&self) -> Option<Duration> {
+        self.shared.holding_back.running()
     }
 
     /// The oldest events and the time of their arrival, if there are any.

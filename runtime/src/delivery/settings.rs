@@ -191,6 +191,16 @@ impl Default for GateSettings {
     }
 }
 
+/// As it would be written.
+impl fmt::Display for Concurrency {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        match self {
+            Concurrency::Fixed(writes) => writes.fmt(f),
+            Concurrency::Adaptive => f.write_str("\"adaptive\""),
+        }
+    }
+}
+
 impl Serialize for Concurrency {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self {

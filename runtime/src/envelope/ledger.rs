@@ -140,6 +140,15 @@ impl Path {
         &self.0.name
     }
 
+    /// For each assigned partition, the position before which everything is final, and the end of what was read.
+    pub fn progress(&self) -> Vec<(Partition, u64, u64)> {
+        let of = |(partition, assignment): (&Partition, &Arc<Assignment>)| {
+            let progress = assignment.progress();
+            (partition.clone(), progress.position(), progress.end())
+        };
+        locked(&self.0.assignments).iter().map(of).collect()
+    }
+
     /// Takes `rows` of a block on: the others are final here, because the path does not want them. `None` where
     /// nothing is left to deliver. Every block goes through every path, even where it takes nothing of it.
     ///

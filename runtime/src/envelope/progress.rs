@@ -98,6 +98,11 @@ impl Progress {
         self.chunks.front().map_or(self.end, |chunk| chunk.positions[chunk.low])
     }
 
+    /// The position after everything that was seen.
+    pub(super) fn end(&self) -> u64 {
+        self.end
+    }
+
     /// Events that are taken and not final.
     pub(super) fn open(&self) -> u64 {
         self.open

@@ -9,13 +9,14 @@ use tokio::task::JoinSet;
 
 use super::data_dir::{DataDir, DataDirError};
 use super::feed::{Fan, Feed, FeedSignals, Outlet};
+use super::guarantee::{Guarantee, guarantees};
 use super::keys::Keys;
-use super::overview::{Overview, SinkView, SourceState, SourceView};
+use super::overview::{Overview, SinkView, SourceView};
 use super::positions::{SavedSource, Store};
 use super::route::Router;
 use super::run::{Pipelines, Signals};
 use crate::config::{self, Diagnostic, Plan, SinkKind, SourceKind};
-use crate::delivery::{DeadLetters, Delivery, Parts, Segments, Stopped};
+use crate::delivery::{Counted, DeadLetters, Delivery, LetterCounts, Parts, Segments, Stopped};
 use crate::envelope::{Ledger, PathName};
 use crate::metrics::{PipelineMetrics, SinkMetrics, SourceMetrics};
 use crate::sink::Connect;
@@ -69,9 +70,15 @@ pub enum BuildError {
 /// Sinks that can be opened, by pipeline and name.
 type Connects = BTreeMap<PathName, Arc<dyn Connect>>;
 
-/// Loads components and holds them against the plan. Opens nothing, and connects to nothing.
-pub async fn check(plan: &Plan, host: &Host<'_>) -> Result<(), Vec<Diagnostic>> {
-    connects(plan, host).await.map(drop)
+/// Loads components and holds them against the plan; what is guaranteed then. Opens nothing, and connects to nothing.
+pub async fn check(plan: &Plan, host: &Host<'_>) -> Result<Vec<Guarantee>, Vec<Diagnostic>> {
+    let connects = connects(plan, host).await?;
+    let replayable = |source: &config::Source| open(source, &host.run).replayable();
+    let stops_in_order = |pipeline: &str, sink: &str| {
+        let path = PathName { pipeline: pipeline.into(), sink: sink.into() };
+        connects.get(&path).is_some_and(|connect| connect.contract().stops_in_order)
+    };
+    Ok(guarantees(plan, replayable, stops_in_order))
 }
 
 /// Builds everything, without starting it.
@@ -81,20 +88,21 @@ pub async fn build(plan: &Plan, host: &Host<'_>) -> Result<Pipelines, BuildError
     let path = data_dir.positions();
     let store = Store::open(path.clone()).map_err(|error| BuildError::Positions { path, error })?;
     let dead_letters = Segments::new(data_dir.dead_letters(), plan.settings.dead_letters.max_size);
+    let letters = LetterCounts::default();
     let mut builder = Builder {
         plan,
         connects,
         store,
-        dead_letters: Arc::new(dead_letters),
+        dead_letters: Arc::new(Counted::new(Arc::new(dead_letters.clone()), letters.clone())),
         signals: Signals::new(),
-        overview: Overview::default(),
+        overview: Overview { letters, dead_letters: Some(dead_letters), ..Overview::default() },
         from_start: host.from_start,
     };
     let feeds = plan.sources.iter().map(|source| builder.feed(source, open(source, &host.run))).collect();
     Ok(Pipelines { feeds, overview: builder.overview, signals: builder.signals, data_dir })
 }
 
-fn open(source: &config::Source, run: &str) -> Box<dyn Open> {
+pub(super) fn open(source: &config::Source, run: &str) -> Box<dyn Open> {
     let framing = source.framing.clone();
     match &source.kind {
         SourceKind::Stdin(_) => Box::new(Stdin::new(framing, run)),
@@ -212,8 +220,8 @@ impl Builder<'_> {
         let name: Arc<str> = source.name.as_str().into();
         let saved = if self.from_start { SavedSource::default() } else { self.store.of(&name) };
         let metrics = Arc::new(SourceMetrics::default());
-        let state = Arc::new(SourceState::new());
-        let view = SourceView { name: name.clone(), metrics: metrics.clone(), state: state.clone(), ends: open.ends() };
+        let (ends, store) = (open.ends(), self.store.clone());
+        let view = SourceView { name: name.clone(), metrics: metrics.clone(), ends, store };
         self.overview.sources.push(view);
         let mut ledger = Ledger::new();
         let mut deliveries = JoinSet::new();
@@ -235,7 +243,6 @@ impl Builder<'_> {
             store: self.store.clone(),
             position_interval: self.plan.settings.position_interval,
             metrics,
-            state,
             deliveries,
             signals: FeedSignals { stop: self.signals.stop.subscribe(), give_up: self.signals.give_up.subscribe() },
         }
@@ -267,13 +274,15 @@ impl Builder<'_> {
                 give_up: self.signals.give_up.subscribe(),
             });
             let (queue, gate) = (delivery.queue().clone(), delivery.gate());
+            let account = ledger.path(path.clone(), saved.path(&path), metrics.clone());
             sinks.push(Outlet {
-                path: ledger.path(path.clone(), saved.path(&path), metrics.clone()),
+                path: account.clone(),
                 queue: queue.clone(),
                 gate: gate.clone(),
                 required: sink.delivery.required,
             });
-            self.overview.sinks.push(SinkView { path, metrics, queue, gate });
+            let source = pipeline.source.as_str().into();
+            self.overview.sinks.push(SinkView { source, path, metrics, queue, gate, account });
             deliveries.spawn(delivery.run());
         }
         Fan {

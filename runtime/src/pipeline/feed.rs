@@ -12,13 +12,12 @@ use tokio::time::{Instant, Interval, sleep};
 use tracing::{error, warn};
 
 use super::keys::Keys;
-use super::overview::{SourceStage, SourceState};
 use super::positions::Store;
 use super::route::{Routed, Router};
 use crate::batch::{RowSet, Uneven};
 use crate::delivery::{Cause, DeadLetter, DeadLetters, Gate, Queue, Stopped, Unkept};
 use crate::envelope::{Block, Charge, Envelope, Final, Ledger, Path};
-use crate::metrics::SourceMetrics;
+use crate::metrics::{SourceMetrics, SourceState};
 use crate::sink::Failure;
 use crate::source::{Demand, Input, Open, Resume, Source, SourceError};
 
@@ -74,7 +73,6 @@ pub(super) struct Feed {
     pub(super) store: Store,
     pub(super) position_interval: Duration,
     pub(super) metrics: Arc<SourceMetrics>,
-    pub(super) state: Arc<SourceState>,
     pub(super) deliveries: JoinSet<Result<(), Stopped>>,
     pub(super) signals: FeedSignals,
 }
@@ -119,6 +117,7 @@ impl Feed {
     pub(super) async fn run(self) -> Result<(), FeedError> {
         let failed = |error| FeedError::NotOpened { source_name: self.name.clone(), error };
         let source = self.open.open(self.resume.clone()).await.map_err(failed)?;
+        self.metrics.set_state(SourceState::Reading);
         let mut running = Running { reading: true, aside: VecDeque::new(), failed: None, source, feed: self };
         let ended = running.run().await;
         // Whatever happened: what is final is never to be delivered again.
@@ -186,7 +185,7 @@ impl Running {
     /// What was read is delivered; the deliveries end when their queues are empty.
     fn stop_reading(&mut self) {
         self.reading = false;
-        self.feed.state.set(SourceStage::Ended);
+        self.feed.metrics.set_state(if self.failed.is_some() { SourceState::Failed } else { SourceState::Ended });
         self.feed.fans.iter().flat_map(|fan| &fan.sinks).for_each(|sink| sink.queue.close());
     }
 
@@ -233,7 +232,6 @@ impl Running {
 
     /// Waits for room in a queue, unless a gate is there to say that it is of no use.
     async fn room(&mut self, queue: &Queue, gate: Option<Gate>, bytes: usize) -> Result<Room, FeedError> {
-        let began = Instant::now();
         let closed = async {
             match &gate {
                 Some(gate) => gate.when_closed().await,
@@ -248,9 +246,15 @@ impl Running {
             }
         };
         let room = self.wait_for(room).await?;
-        self.feed.metrics.backpressure_us.add(began.elapsed().as_micros() as u64);
         // Where no time is left, the delivery keeps or gives up what it finds in its queue.
         Ok(room.unwrap_or_else(|| Room::Made(Some(Charge::default()))))
+    }
+
+    /// What the source is at, unless that is the end.
+    fn set_state(&self, state: SourceState) {
+        if self.reading {
+            self.feed.metrics.set_state(state);
+        }
     }
 
     /// Waits for something else than events. The source is kept alive meanwhile. `None` where no time is left.
@@ -259,7 +263,7 @@ impl Running {
         if let Some(done) = what.as_mut().now_or_never() {
             return Ok(Some(done));
         }
-        self.feed.state.set(if self.reading { SourceStage::Held } else { SourceStage::Ended });
+        self.set_state(SourceState::Held);
         let done = loop {
             tokio::select! {
                 biased;
@@ -284,7 +288,7 @@ impl Running {
                 },
             }
         };
-        self.feed.state.set(if self.reading { SourceStage::Reading } else { SourceStage::Ended });
+        self.set_state(SourceState::Reading);
         Ok(done)
     }
 
@@ -320,6 +324,8 @@ impl Running {
                 Err(Unkept::Failed { message }) => return Err(FeedError::DeadLetters(message)),
                 Err(full @ Unkept::Full { .. }) => {
                     warn!(path = %path.name(), %full, "the source waits");
+                    let metrics = self.feed.metrics.clone();
+                    let _waiting = metrics.dead_letters_full.run();
                     if self.wait_for(sleep(FULL_PAUSE)).await?.is_none() {
                         return Ok(());
                     }

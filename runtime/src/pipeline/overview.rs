@@ -1,11 +1,15 @@
 //! What there is to see of a run while it goes on and after.
 
+use std::collections::BTreeMap;
+use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::Duration;
 
-use crate::delivery::{Gate, Queue};
-use crate::envelope::PathName;
-use crate::metrics::{PipelineMetrics, SinkMetrics, SourceMetrics};
+use super::positions::Store;
+use crate::batch::Partition;
+use crate::delivery::{Gate, LetterCounts, Queue, Segments};
+use crate::envelope::{Path, PathName};
+use crate::metrics::{PipelineMetrics, SinkMetrics, SourceMetrics, SourceState};
 
 /// The counters of every part, in the order of the plan. Cloning is cheap, and counts on.
 #[derive(Clone, Debug, Default)]
@@ -18,6 +22,10 @@ pub struct Overview {
     pub sinks: Vec<SinkView>,
     /// What became dead letters without a sink: rejected by framing or by routes.
     pub rejects: Arc<SinkMetrics>,
+    /// What was kept of events that could not be delivered, by path and failure.
+    pub letters: LetterCounts,
+    /// Where it is kept, if it is kept in files.
+    pub dead_letters: Option<Segments>,
 }
 
 /// What is to be seen of a source.
@@ -27,50 +35,16 @@ pub struct SourceView {
     pub name: Arc<str>,
     /// What it counts.
     pub metrics: Arc<SourceMetrics>,
-    /// What it is at.
-    pub state: Arc<SourceState>,
     /// Whether it ends by itself.
     pub ends: bool,
-}
-
-/// What a source is at.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-pub enum SourceStage {
-    /// It is read.
-    Reading,
-    /// A full queue holds it back.
-    Held,
-    /// Nothing more is read.
-    Ended,
-}
-
-/// The stage of a source, as others see it.
-#[derive(Debug)]
-pub struct SourceState(AtomicU8);
-
-impl SourceState {
-    pub(super) fn new() -> SourceState {
-        SourceState(AtomicU8::new(SourceStage::Reading as u8))
-    }
-
-    pub(super) fn set(&self, stage: SourceStage) {
-        self.0.store(stage as u8, Ordering::Relaxed);
-    }
-
-    /// What it is at.
-    pub fn get(&self) -> SourceStage {
-        match self.0.load(Ordering::Relaxed) {
-            0 => SourceStage::Reading,
-            1 => SourceStage::Held,
-            _ => SourceStage::Ended,
-        }
-    }
+    pub(super) store: Store,
 }
 
 /// What is to be seen of a sink.
 #[derive(Clone, Debug)]
 pub struct SinkView {
+    /// The source that it gets its events from.
+    pub source: Arc<str>,
     /// Its pipeline and name.
     pub path: PathName,
     /// What it counts.
@@ -79,6 +53,22 @@ pub struct SinkView {
     pub queue: Queue,
     /// What holds it back.
     pub gate: Gate,
+    pub(super) account: Path,
+}
+
+impl SourceView {
+    /// The positions of a sink that were saved last. Waits while some are being saved, and blocks for that.
+    pub fn saved(&self, path: &PathName) -> BTreeMap<Partition, u64> {
+        self.store.of(&self.name).path(path)
+    }
+}
+
+impl SinkView {
+    /// How far what was read is ahead of what is final, in each partition that is read: in the positions of its source.
+    pub fn behind(&self) -> Vec<(Partition, u64)> {
+        let progress = self.account.progress().into_iter();
+        progress.map(|(partition, position, end)| (partition, end.saturating_sub(position))).collect()
+    }
 }
 
 impl Overview {
@@ -95,14 +85,27 @@ impl Overview {
     /// Whether every source has ended, or would have but for a full queue, and what waits waits for gates alone.
     pub(super) fn only_closed_gates_are_left(&self) -> bool {
         let waiting = |sink: &&SinkView| sink.metrics.waiting() > 0;
-        let done = |source: &SourceView| match source.state.get() {
-            SourceStage::Reading => false,
-            SourceStage::Held => source.ends,
-            SourceStage::Ended => true,
+        let done = |source: &SourceView| match source.metrics.state() {
+            SourceState::Starting | SourceState::Reading => false,
+            SourceState::Held => source.ends,
+            SourceState::Ended | SourceState::Failed => true,
         };
         self.sources.iter().all(done)
             && self.sinks.iter().any(|sink| waiting(&sink))
             && self.sinks.iter().filter(waiting).all(|sink| sink.gate.closed().is_some())
+    }
+
+    /// How many bytes of dead letters are kept, and how many there may be. Blocks.
+    pub fn kept(&self) -> Option<io::Result<(u64, u64)>> {
+        let segments = self.dead_letters.as_ref()?;
+        Some(segments.kept_bytes().map(|kept| (kept, segments.max_bytes())))
+    }
+
+    /// The sink that held a source back the longest, and for how long; none where nothing ever waited.
+    pub fn slowest(&self, source: &str) -> Option<(&SinkView, Duration)> {
+        let sinks = self.sinks.iter().filter(|sink| &*sink.source == source);
+        let waited = sinks.map(|sink| (sink, sink.queue.held_back()));
+        waited.max_by_key(|(_, time)| *time).filter(|(_, time)| !time.is_zero())
     }
 
     fn all(&self) -> impl Iterator<Item = &SinkMetrics> {

@@ -34,6 +34,11 @@ impl Signals {
         self.stop.send_replace(true);
     }
 
+    /// Whether nothing more is read.
+    pub fn is_stopping(&self) -> bool {
+        *self.stop.borrow()
+    }
+
     /// Wait no more: what is not delivered by now is given up, or kept where it could not be read again.
     pub fn give_up(&self) {
         self.stop();

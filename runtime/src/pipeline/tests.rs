@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::config::{Text, load_texts};
+use crate::metrics::SourceState;
 
 /// Runs a configuration on a runtime of one thread, where whoever does not give way holds everybody up.
 fn run(configuration: &str) -> (Ended, Overview) {
@@ -31,7 +32,7 @@ fn run_with(configuration: &str, drain_timeout: Duration) -> (Ended, Overview) {
             let overview = pipelines.overview();
             (pipelines.run(drain_timeout).await, overview)
         });
-        done.send(ended)
+        drop(done.send(ended));
     });
     ended.recv_timeout(Duration::from_secs(60)).expect("the run to end")
 }
@@ -90,7 +91,7 @@ fn a_source_held_back_by_a_closed_gate_ends_like_one_that_has_ended() {
     let (ended, overview) = with_a_closed_gate("");
     assert!(ended.errors.is_empty(), "{ended:?}");
     let gate = overview.sinks[0].gate.closed();
-    assert!(gate.is_some() && overview.sources[0].state.get() == SourceStage::Ended, "{gate:?}");
+    assert!(gate.is_some() && overview.sources[0].metrics.state() == SourceState::Ended, "{gate:?}");
     assert!(ended.dead_lettered > 0, "what was read can't be read again, and is kept: {ended:?}");
 }
 

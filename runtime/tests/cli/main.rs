@@ -4,6 +4,7 @@
 #[path = "../support/guest.rs"]
 mod guest;
 
+mod admin;
 mod alerts;
 mod bad;
 mod console;
@@ -12,8 +13,10 @@ mod csv;
 mod endpoint;
 mod faults;
 mod files;
+mod guarantees;
 mod ini;
 mod large;
+mod openmetrics;
 mod routes;
 mod sandbox;
 mod stop;

@@ -4,6 +4,7 @@ use std::fs;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -137,9 +138,10 @@ impl Sump {
             // A run that wants no more than a part of it is as well.
             std::thread::spawn(move || stdin.write_all(&input).ok());
         }
-        let output = child.stdout.take().map(gather);
-        let errors = child.stderr.take().map(gather);
-        Running { child, stdin, output, errors }
+        let said = Arc::<Mutex<Vec<u8>>>::default();
+        let output = child.stdout.take().map(|stream| gather(stream, Arc::default()));
+        let errors = child.stderr.take().map(|stream| gather(stream, said.clone()));
+        Running { child, stdin, said, output, errors }
     }
 
     /// Runs it to its end.
@@ -148,11 +150,15 @@ impl Sump {
     }
 }
 
-fn gather(mut stream: impl Read + Send + 'static) -> JoinHandle<String> {
+fn gather(mut stream: impl Read + Send + 'static, said: Arc<Mutex<Vec<u8>>>) -> JoinHandle<String> {
     std::thread::spawn(move || {
-        let mut bytes = Vec::new();
-        stream.read_to_end(&mut bytes).unwrap();
-        String::from_utf8_lossy(&bytes).into_owned()
+        let mut some = [0; 4096];
+        loop {
+            match stream.read(&mut some).unwrap() {
+                0 => return String::from_utf8_lossy(&said.lock().unwrap()).into_owned(),
+                count => said.lock().unwrap().extend_from_slice(&some[..count]),
+            }
+        }
     })
 }
 
@@ -160,6 +166,7 @@ fn gather(mut stream: impl Read + Send + 'static) -> JoinHandle<String> {
 pub(crate) struct Running {
     child: Child,
     pub(crate) stdin: Option<ChildStdin>,
+    said: Arc<Mutex<Vec<u8>>>,
     output: Option<JoinHandle<String>>,
     errors: Option<JoinHandle<String>>,
 }
@@ -168,6 +175,11 @@ impl Running {
     pub(crate) fn signal(&self, signal: Signal) {
         // It may have ended by itself.
         kill_process(Pid::from_child(&self.child), signal).ok();
+    }
+
+    /// What it has said on standard error so far.
+    pub(crate) fn said(&self) -> String {
+        String::from_utf8_lossy(&self.said.lock().unwrap()).into_owned()
     }
 
     /// Writes to its standard input.

@@ -23,7 +23,7 @@ const ROOMS: [Room; 13] = [
     Room { name: "delivery", uses: &["units", "batch", "metrics", "expr", "envelope", "sink"] },
     Room { name: "config", uses: &["units", "expr", "source", "sink", "wasm", "delivery"] },
     Room { name: "pipeline", uses: &["units", "batch", "metrics", "expr", "envelope", "source", "sink", "wasm", "delivery", "config"] },
-    Room { name: "admin", uses: &["metrics", "pipeline"] },
+    Room { name: "admin", uses: &["batch", "metrics", "pipeline"] },
     Room { name: "cli", uses: &["units", "batch", "metrics", "expr", "envelope", "source", "sink", "wasm", "delivery", "config", "pipeline", "admin"] },
 ];
 

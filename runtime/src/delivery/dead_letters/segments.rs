@@ -46,6 +46,19 @@ impl Segments {
     pub fn directory(&self) -> &Path {
         &self.shared.directory
     }
+
+    /// How many bytes they have together. Asks the directory, and blocks for that.
+    pub fn kept_bytes(&self) -> io::Result<u64> {
+        match self.shared.size() {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(0),
+            size => size,
+        }
+    }
+
+    /// How many they may have.
+    pub fn max_bytes(&self) -> u64 {
+        self.shared.max_size
+    }
 }
 
 #[async_trait]
