@@ -28,7 +28,10 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
-pub use dead_letters::{DeadLetter, DeadLetters, Segments, Unkept};
+pub use dead_letters::{
+    DeadLetter, DeadLetters, Filter, Found, Held, Letter, Marks, Past, Relay, RelayView, ReplayLock, Scan, Segments,
+    Snapshot, Unkept, batch_of, encode, prune,
+};
 pub use gate::{Cause, Gate};
 pub use queue::Queue;
 pub use settings::{BufferSettings, GateSettings, Outage, RetrySettings, Settings, WhenFull};

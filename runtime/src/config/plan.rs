@@ -99,6 +99,17 @@ pub struct Routing {
     pub otherwise: Otherwise,
     /// What becomes of an event that only failing conditions kept from every sink.
     pub on_condition_error: OnConditionError,
+    /// Where its dead letters go instead of the files.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dead_letters: Option<DeadLettersTo>,
+}
+
+/// `dead_letters` of a pipeline: where they go.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct DeadLettersTo {
+    /// One of the pipeline's sinks, which gets no routed events then.
+    pub sink: String,
 }
 
 /// How many sinks take an event.

@@ -212,6 +212,7 @@ impl Shared {
             failure,
             attempts: piece.story.tally.attempts,
             since: piece.story.began.map(|(_, began)| began),
+            range: None,
         };
         loop {
             match self.dead_letters.put(letter).await {

@@ -78,6 +78,8 @@ pub(super) struct Fan {
     pub(super) sinks: Vec<(Path, Queue)>,
     /// What its routes reject.
     pub(super) rejects: Path,
+    /// Where that goes.
+    pub(super) dead_letters: Arc<dyn DeadLetters>,
 }
 
 /// What a feed is told from outside.
@@ -162,6 +164,10 @@ impl Running {
     fn stop_reading(&mut self) {
         self.reading = false;
         self.feed.fans.iter().flat_map(|fan| &fan.sinks).for_each(|(_, queue)| queue.close());
+        for fan in &mut self.feed.fans {
+            // A sink for dead letters is closed once nobody is left who could hand it any.
+            fan.dead_letters = self.feed.dead_letters.clone();
+        }
     }
 
     async fn hand_on(&mut self, block: &Block) -> Result<(), FeedError> {
@@ -171,7 +177,8 @@ impl Running {
             self.feed.metrics.rejected.add(rejects.batch.len() as u64);
             if let Some(envelope) = self.feed.framing.take_rejects(&rejects.batch)? {
                 let failure = Failure::rejected(rejects.code, rejects.message.as_str());
-                self.reject(self.feed.framing.clone(), envelope, failure).await?;
+                let (to, path) = (self.feed.dead_letters.clone(), self.feed.framing.clone());
+                self.reject(to, path, envelope, failure, rejects.range).await?;
             }
         }
         // It wants none of the events, and has seen them all.
@@ -234,24 +241,30 @@ impl Running {
         not_taken: &RowSet,
         failed: &RowSet,
     ) -> Result<(), FeedError> {
-        let path = self.feed.fans[fan].rejects.clone();
+        let (to, path) = (self.feed.fans[fan].dead_letters.clone(), self.feed.fans[fan].rejects.clone());
         let both = not_taken.union(failed);
         let Some(envelope) = path.take(block, &both)? else { return Ok(()) };
         let (failed, not_taken) = envelope.select(&failed.within(&both))?;
         let no_condition = "no sink takes it, and `otherwise` is \"reject\"";
-        self.reject(path.clone(), not_taken, Failure::rejected("not-taken", no_condition)).await?;
+        self.reject(to.clone(), path.clone(), not_taken, Failure::rejected("not-taken", no_condition), None).await?;
         let no_answer = "the conditions that it was asked could not be evaluated";
-        self.reject(path, failed, Failure::rejected("condition-failed", no_answer)).await
+        self.reject(to, path, failed, Failure::rejected("condition-failed", no_answer), None).await
     }
 
-    async fn reject(&mut self, path: Path, envelope: Envelope, failure: Failure) -> Result<(), FeedError> {
+    async fn reject(
+        &mut self,
+        to: Arc<dyn DeadLetters>,
+        path: Path,
+        envelope: Envelope,
+        failure: Failure,
+        range: Option<(u64, u64)>,
+    ) -> Result<(), FeedError> {
         if envelope.is_empty() {
             return Ok(());
         }
-        let letter =
-            DeadLetter { path: path.name(), batch: envelope.batch(), failure: &failure, attempts: 0, since: None };
+        let letter = DeadLetter { range, ..DeadLetter::untried(path.name(), envelope.batch(), &failure) };
         loop {
-            match self.feed.dead_letters.put(letter).await {
+            match to.put(letter).await {
                 Ok(()) => break envelope.settle(Final::DeadLettered),
                 Err(Unkept::Failed { message }) => return Err(FeedError::DeadLetters(message)),
                 Err(full @ Unkept::Full { .. }) => {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::delivery::{Gate, Queue};
+use crate::delivery::{Gate, Queue, RelayView};
 use crate::envelope::PathName;
 use crate::metrics::{PipelineMetrics, SinkMetrics, SourceMetrics};
 
@@ -39,6 +39,10 @@ pub struct SinkView {
     pub queue: Queue,
     /// What holds it back.
     pub gate: Gate,
+    /// The sink that gets its dead letters, where one does.
+    pub relay: Option<RelayView>,
+    /// Whether it gets the pipeline's dead letters, and nothing else.
+    pub takes_dead_letters: bool,
 }
 
 impl Overview {
@@ -55,9 +59,12 @@ impl Overview {
     /// Whether every source has ended, and what waits waits for gates alone.
     pub(super) fn only_closed_gates_are_left(&self) -> bool {
         let waiting = |sink: &&SinkView| sink.metrics.waiting() > 0;
-        self.sinks.iter().all(|sink| sink.queue.is_closed())
+        let held =
+            |sink: &SinkView| sink.gate.closed().is_some() || sink.relay.as_ref().is_some_and(RelayView::is_stuck);
+        // Dead letters may come as long as anything waits.
+        self.sinks.iter().all(|sink| sink.takes_dead_letters || sink.queue.is_closed())
             && self.sinks.iter().any(|sink| waiting(&sink))
-            && self.sinks.iter().filter(waiting).all(|sink| sink.gate.closed().is_some())
+            && self.sinks.iter().filter(waiting).all(held)
     }
 
     fn all(&self) -> impl Iterator<Item = &SinkMetrics> {
