@@ -9,6 +9,7 @@ mod environment;
 mod inspect;
 mod log;
 mod progress;
+mod replay;
 mod run;
 mod summary;
 
@@ -48,6 +49,7 @@ pub fn main() -> ExitCode {
         Command::Run(args) => run::run(&args),
         Command::Check(args) => check::check(&args),
         Command::Inspect(args) => inspect::inspect(&args),
+        Command::Replay(args) => replay::replay(&args),
     };
     match done {
         Ok(exit) => exit.into(),

@@ -29,8 +29,8 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
 pub use dead_letters::{
-    DeadLetter, DeadLetters, Filter, Found, Held, Letter, Marks, Past, Relay, RelayView, ReplayLock, Scan, Segments,
-    Snapshot, Unkept, batch_of, encode, prune,
+    Bytes, DeadLetter, DeadLetters, Filter, Found, Held, Letter, Marks, Past, Relay, RelayView, ReplayLock, Scan,
+    Segments, Snapshot, Unkept, batch_of, encode, prune,
 };
 pub use gate::{Cause, Gate};
 pub use queue::Queue;

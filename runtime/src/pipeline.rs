@@ -8,6 +8,7 @@ mod data_dir;
 mod feed;
 mod overview;
 mod positions;
+mod replay;
 mod route;
 mod run;
 
@@ -15,6 +16,7 @@ pub use build::{BuildError, Host, build, check};
 pub use data_dir::{DataDir, DataDirError};
 pub use feed::FeedError;
 pub use overview::{Overview, SinkView, SourceView};
+pub use replay::{Outlook, Replay, ReplayError, Request};
 pub use run::{Ended, Pipelines, Signals};
 
 #[cfg(test)]

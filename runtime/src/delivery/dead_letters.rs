@@ -23,7 +23,7 @@ use crate::sink::Failure;
 
 pub use directory::{Held, ReplayLock, prune};
 pub use filter::Filter;
-pub use letter::{Letter, batch_of};
+pub use letter::{Bytes, Letter, batch_of};
 pub use marks::Marks;
 pub use record::{Past, encode};
 pub use relay::{Relay, RelayView};

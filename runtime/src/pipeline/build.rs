@@ -30,7 +30,7 @@ use crate::source::stdin::Stdin;
 use crate::wasm;
 
 /// The name of what is not a sink's: no sink may be called so.
-const NOBODY: &str = "*";
+pub(super) const NOBODY: &str = "*";
 
 /// What the parts need to know of the process that they run in.
 pub struct Host<'a> {
@@ -68,7 +68,7 @@ pub enum BuildError {
 }
 
 /// Sinks that can be opened, by pipeline and name.
-type Connects = BTreeMap<PathName, Arc<dyn Connect>>;
+pub(super) type Connects = BTreeMap<PathName, Arc<dyn Connect>>;
 
 /// Loads components and holds them against the plan. Opens nothing, and connects to nothing.
 pub async fn check(plan: &Plan, host: &Host<'_>) -> Result<(), Vec<Diagnostic>> {
@@ -92,7 +92,13 @@ pub async fn build(plan: &Plan, host: &Host<'_>) -> Result<Pipelines, BuildError
         from_start: host.from_start,
     };
     let feeds = plan.sources.iter().map(|source| builder.feed(source, open(source, &host.run))).collect();
-    Ok(Pipelines { feeds, overview: builder.overview, signals: builder.signals, data_dir })
+    Ok(Pipelines {
+        feeds,
+        overview: builder.overview,
+        signals: builder.signals,
+        held: Box::new(data_dir),
+        failed: None,
+    })
 }
 
 fn open(source: &config::Source, run: &str) -> Box<dyn Open> {
@@ -108,7 +114,7 @@ fn path_of(pipeline: &config::Pipeline, sink: &config::Sink) -> PathName {
     PathName { pipeline: pipeline.name.as_str().into(), sink: sink.name.as_str().into() }
 }
 
-async fn connects(plan: &Plan, host: &Host<'_>) -> Result<Connects, Vec<Diagnostic>> {
+pub(super) async fn connects(plan: &Plan, host: &Host<'_>) -> Result<Connects, Vec<Diagnostic>> {
     let components = components(plan, &host.cache_dir).await?;
     let (mut connects, mut problems) = (Connects::new(), Vec::new());
     for pipeline in &plan.pipelines {

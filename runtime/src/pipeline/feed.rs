@@ -50,6 +50,9 @@ pub enum FeedError {
     /// Events could not be copied apart: a defect.
     #[error("the events of a block can't be taken apart: {0}")]
     Columns(#[from] ArrowError),
+    /// It could not be marked which dead letters were sent again.
+    #[error("dead letters were sent again that can't be marked, so that the next replay sends them once more: {0}")]
+    Marks(String),
     /// What framing or routes rejected could not be kept.
     #[error("dead letters can't be written: {0}")]
     DeadLetters(String),

@@ -14,6 +14,8 @@ mod faults;
 mod files;
 mod ini;
 mod large;
+mod letters;
+mod replay;
 mod routes;
 mod sandbox;
 mod stop;

@@ -16,7 +16,7 @@ use crate::envelope::PathName;
 
 /// The event and its story. `docs/dead-letters.md` says what the fields mean; those that older lines don't have are
 /// optional.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 pub struct Letter {
     /// The pipeline.
     pub pipeline: String,

@@ -57,6 +57,7 @@ pub struct Scan {
     open: Option<Open>,
     filter: Filter,
     with_done: bool,
+    quiet: bool,
     /// Letters on which the condition of the filter failed.
     pub unevaluated: u64,
     /// Lines that can't be read.
@@ -74,7 +75,12 @@ impl Scan {
     /// What a filter selects; `with_done`: of what was sent again, too.
     pub fn new(snapshot: &Snapshot, filter: Filter, with_done: bool) -> Scan {
         let rest = snapshot.segments.clone().into();
-        Scan { rest, open: None, filter, with_done, unevaluated: 0, unreadable: 0 }
+        Scan { rest, open: None, filter, with_done, quiet: false, unevaluated: 0, unreadable: 0 }
+    }
+
+    /// The same for who reads what was read before: what can't be read was told then.
+    pub fn again(snapshot: &Snapshot, filter: Filter, with_done: bool) -> Scan {
+        Scan { quiet: true, ..Scan::new(snapshot, filter, with_done) }
     }
 
     /// The next letters, of one segment; none at the end. Blocks.
@@ -89,9 +95,11 @@ impl Scan {
                 }
                 continue;
             };
-            let found = open.read(self.with_done, &mut self.unreadable)?;
+            let found = open.read(self.with_done, self.quiet, &mut self.unreadable)?;
             if found.is_empty() {
-                open.tell_torn()?;
+                if !self.quiet {
+                    open.tell_torn()?;
+                }
                 continue;
             }
             self.open = Some(open);
@@ -116,7 +124,7 @@ impl Open {
     }
 
     /// Some letters, at least one unless there are no more.
-    fn read(&mut self, with_done: bool, unreadable: &mut u64) -> io::Result<Vec<Found>> {
+    fn read(&mut self, with_done: bool, quiet: bool, unreadable: &mut u64) -> io::Result<Vec<Found>> {
         let (mut found, mut line, mut size) = (Vec::new(), Vec::new(), 0);
         while found.len() < LETTERS && size < BYTES {
             let Some(bytes) = self.lines.next(&mut line, (!with_done).then_some(&self.done))? else { break };
@@ -128,6 +136,9 @@ impl Open {
                 }
                 Err(error) => {
                     *unreadable += 1;
+                    if quiet {
+                        continue;
+                    }
                     let file = self.segment.path();
                     tracing::warn!(file = %file.display(), byte = bytes.start, "passed over a line that is no dead letter: {error}");
                 }
