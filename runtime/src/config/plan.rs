@@ -47,7 +47,7 @@ pub struct Settings {
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct DeadLetters {
-    /// Bytes of all of a pipeline's dead letters, beyond which its sources wait.
+    /// Bytes of all dead letters in the data directory, beyond which sources wait.
     #[serde(with = "units::size")]
     pub max_size: u64,
 }

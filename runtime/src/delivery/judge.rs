@@ -133,16 +133,19 @@ impl Lane {
             round.search.found();
             shared.written(written);
         }
-        let mut next = Vec::new();
+        let (mut next, mut given_up) = (Vec::new(), Vec::new());
         for Refusal { rows, failure } in verdict.rejected.into_iter().chain(verdict.again) {
             let part = rest.part(&rows).map_err(|error| shared.columns(error))?;
             let story = story.charged(failure.kind);
             match (part.map(|envelope| Piece { envelope, story }), shared.decide(&story, failure.kind)) {
                 (None, _) => {}
                 (Some(part), Decision::Again(pause)) => next.push(shared.later(part, pause)),
-                (Some(part), Decision::GiveUp) => shared.bury(part, &failure).await?,
+                (Some(part), Decision::GiveUp) => given_up.push((part, failure)),
             }
         }
+        // At the same time: what is made durable together costs one sync.
+        let buried = given_up.into_iter().map(async |(part, failure)| shared.bury(part, &failure).await);
+        futures_util::future::try_join_all(buried).await?;
         // What is left was not tried, and is not charged.
         if !rest.envelope.is_empty() {
             next.push(Piece { envelope: rest.envelope, story });

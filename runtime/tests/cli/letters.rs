@@ -61,7 +61,7 @@ fn what_that_sink_rejects_goes_to_the_files() {
 fn while_that_sink_is_halted_its_neighbours_wait_and_at_the_end_the_files_have_the_letters() {
     let halted = format!("type = 'wasm'\npath = '{}'\nconfig = {{ open = 'halted' }}", guest("guest-plain").display());
     let dir = relayed(FILE, &halted);
-    dir.run(["sump.toml", "--drain-timeout", "500ms"]).end().with(0).saying(&["`no-table`".trim_matches('`')]);
+    dir.run(["sump.toml", "--drain-timeout", "500ms"]).end().with(0).saying(&["halted (no-table)"]);
     assert_eq!(dir.dead("sink"), ["guest", "guest"]);
     assert_eq!(dir.dead("payload"), ["refuse", "refuse"]);
 }

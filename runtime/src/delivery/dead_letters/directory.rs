@@ -32,10 +32,10 @@ impl Segment {
         Ok(numbers.into_iter().map(|number| Segment::new(directory, number)).collect())
     }
 
-    /// The one after all that there are, or were and left marks.
-    pub(super) fn next(directory: &Path) -> io::Result<Segment> {
-        let last = numbers(directory, &[SEGMENT, MARKS])?.pop().unwrap_or(0);
-        Ok(Segment::new(directory, last + 1))
+    /// The one after all that there are, or were and left marks, and after number `last`.
+    pub(super) fn after(directory: &Path, last: u64) -> io::Result<Segment> {
+        let there = numbers(directory, &[SEGMENT, MARKS])?.pop().unwrap_or(0);
+        Ok(Segment::new(directory, there.max(last) + 1))
     }
 
     pub(super) fn path(&self) -> PathBuf {
@@ -84,10 +84,7 @@ impl Segment {
         }
         let size = |path: PathBuf| fs::metadata(path).map_or(0, |metadata| metadata.len());
         let freed = size(self.path()) + size(self.marks());
-        // In this order: a segment without marks would be sent again.
         fs::remove_file(self.path())?;
-        sync_directory(&self.directory)?;
-        remove(&self.marks())?;
         Ok(Some(freed))
     }
 }
@@ -137,8 +134,12 @@ pub fn prune(directory: &Path, _lock: &ReplayLock) -> io::Result<(usize, u64)> {
             bytes += freed;
         }
     }
-    let there = numbers(directory, &[SEGMENT])?;
-    for number in numbers(directory, &[MARKS])?.into_iter().filter(|number| !there.contains(number)) {
+    // Marks go after their segments, which without marks would be sent again. The last ones stay: no segment gets a
+    // number that marks were given for, which somebody may still be about to write.
+    sync_directory(directory)?;
+    let (there, mut left) = (numbers(directory, &[SEGMENT])?, numbers(directory, &[SEGMENT, MARKS])?);
+    left.pop();
+    for number in left.into_iter().filter(|number| !there.contains(number)) {
         remove(&Segment::new(directory, number).marks())?;
     }
     Ok((segments, bytes))
@@ -211,6 +212,7 @@ mod tests {
         assert!(!Segment::new(folder.path(), 1).marks().exists());
         drop(owned);
         assert_eq!(prune(folder.path(), &lock).unwrap().0, 1);
+        assert_eq!(Segment::after(folder.path(), 0).unwrap().number, 5, "the last number is not given again");
     }
 
     #[test]
@@ -218,7 +220,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("00000007.done"), "").unwrap();
         fs::write(folder.path().join("00000003.ndjson"), "").unwrap();
-        assert_eq!(Segment::next(folder.path()).unwrap().number, 8);
+        assert_eq!(Segment::after(folder.path(), 0).unwrap().number, 8);
+        assert_eq!(Segment::after(folder.path(), 9).unwrap().number, 10);
     }
 
     #[test]

@@ -201,12 +201,11 @@ mod tests {
     use std::path::PathBuf;
 
     fn line(payload: &str) -> String {
-        format!(
-            r#"{{"pipeline":"p","sink":"s","kind":"rejected","code":"bad","message":"","attempts":1,"time":5,"partition":"f@1",
-            "position":7,"timestamp":3,"key":null,"headers":[],"payload":"{payload}"}}"#
-        )
-        .replace('\n', "")
-            + "\n"
+        let letter = serde_json::json!({
+            "pipeline": "p", "sink": "s", "kind": "rejected", "code": "bad", "message": "", "attempts": 1, "time": 5,
+            "partition": "f@1", "position": 7, "timestamp": 3, "key": null, "headers": [], "payload": payload,
+        });
+        format!("{letter}\n")
     }
 
     fn write(folder: &Path, number: u64, text: &str) -> PathBuf {

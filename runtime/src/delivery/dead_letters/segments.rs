@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
@@ -39,9 +40,18 @@ struct Shared {
     /// Held by a replay, as long as it goes on.
     lock: Option<Arc<ReplayLock>>,
     medium: Arc<dyn Medium>,
-    /// What is to be written with the next sync.
-    waiting: Mutex<Vec<Put>>,
+    waiting: Mutex<Waiting>,
     current: Mutex<Option<Open>>,
+    /// The number of the last segment that was begun here. A replay may still know one that is gone by its number.
+    last: AtomicU64,
+}
+
+/// What is to be written with the next sync.
+#[derive(Debug, Default)]
+struct Waiting {
+    puts: Vec<Put>,
+    /// Somebody writes, and looks for more before ending.
+    writing: bool,
 }
 
 /// Lines that somebody waits for.
@@ -74,8 +84,11 @@ impl Segments {
     }
 
     fn on(medium: Arc<dyn Medium>, directory: PathBuf, max_size: u64, lock: Option<Arc<ReplayLock>>) -> Segments {
-        let (waiting, current) = (Mutex::default(), Mutex::default());
-        Segments { shared: Arc::new(Shared { directory, max_size, lock, medium, waiting, current }), source: None }
+        let (waiting, current, last) = (Mutex::default(), Mutex::default(), AtomicU64::new(0));
+        Segments {
+            shared: Arc::new(Shared { directory, max_size, lock, medium, waiting, current, last }),
+            source: None,
+        }
     }
 
     /// The same, for what was read from a source.
@@ -93,16 +106,39 @@ impl Segments {
     /// What comes at the same time is written with one sync.
     pub async fn keep(&self, lines: Vec<u8>) -> Result<(), Unkept> {
         let (done, kept) = oneshot::channel();
-        locked(&self.shared.waiting).push(Put { lines, done });
-        let shared = self.shared.clone();
-        // Whoever gets the lock first writes for all; the others find nothing left to do.
-        let writing = tokio::task::spawn_blocking(move || {
-            let mut current = locked(&shared.current);
-            let puts = std::mem::take(&mut *locked(&shared.waiting));
-            shared.write(&mut current, puts);
-        });
-        writing.await.map_err(failed)?;
+        let idle = {
+            let mut waiting = locked(&self.shared.waiting);
+            waiting.puts.push(Put { lines, done });
+            !std::mem::replace(&mut waiting.writing, true)
+        };
+        if idle {
+            let writer = Writer(self.shared.clone());
+            // Whoever waits is answered by it, or by its end.
+            drop(tokio::task::spawn_blocking(move || writer.run()));
+        }
         kept.await.map_err(failed)?
+    }
+}
+
+/// Writes until nothing waits.
+struct Writer(Arc<Shared>);
+
+impl Writer {
+    fn run(self) {
+        let mut current = locked(&self.0.current);
+        while let Some(puts) = self.0.next() {
+            self.0.write(&mut current, puts);
+        }
+    }
+}
+
+impl Drop for Writer {
+    /// Ended by a panic it leaves nobody waiting.
+    fn drop(&mut self) {
+        let mut waiting = locked(&self.0.waiting);
+        if waiting.writing && std::thread::panicking() {
+            *waiting = Waiting::default();
+        }
     }
 }
 
@@ -116,10 +152,14 @@ impl DeadLetters for Segments {
 }
 
 impl Shared {
+    /// What waits; nothing, if the caller is to end.
+    fn next(&self) -> Option<Vec<Put>> {
+        let mut waiting = locked(&self.waiting);
+        waiting.writing = !waiting.puts.is_empty();
+        waiting.writing.then(|| std::mem::take(&mut waiting.puts))
+    }
+
     fn write(&self, current: &mut Option<Open>, puts: Vec<Put>) {
-        if puts.is_empty() {
-            return;
-        }
         let (fitting, full) = match self.fitting(puts) {
             Ok(sorted) => sorted,
             Err((puts, error)) => return answer(puts, &Err(self.unkept(&error))),
@@ -209,7 +249,9 @@ impl Shared {
 
     fn begin(&self) -> io::Result<Open> {
         loop {
-            let path = Segment::next(&self.directory)?.path();
+            let segment = Segment::after(&self.directory, self.last.load(Ordering::Relaxed))?;
+            let path = segment.path();
+            self.last.store(segment.number, Ordering::Relaxed);
             match self.medium.create(&path) {
                 Ok(log) => return Ok(Open { path, log, len: 0, synced: 0 }),
                 // A run and a replay may both begin one.

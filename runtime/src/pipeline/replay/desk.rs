@@ -132,3 +132,60 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // What is behind it is whole between any two changes, whoever panicked.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::batch::Batch;
+    use crate::delivery::{Filter, ReplayLock, Scan, Snapshot};
+    use arrow_array::{BinaryArray, TimestampMillisecondArray, UInt64Array};
+
+    /// Two letters of one segment, and their events on the way.
+    fn taken(folder: &std::path::Path) -> (Arc<Desk>, Batch) {
+        let line = |position: u64| {
+            let letter = serde_json::json!({
+                "pipeline": "p", "sink": "s", "kind": "rejected", "code": "bad", "message": "", "attempts": 2, "time": 5,
+                "partition": "f@1", "position": position, "timestamp": 3, "key": null, "headers": [], "payload": "x",
+            });
+            format!("{letter}\n")
+        };
+        std::fs::write(folder.join("00000004.ndjson"), line(70) + &line(30)).unwrap();
+        let found = Scan::new(&Snapshot::take(folder).unwrap(), Filter::default(), false).next().unwrap();
+        let lock = ReplayLock::take(folder).unwrap();
+        let desk = Arc::new(Desk::new(Marks::open(folder, &lock), Signals::new()));
+        desk.take(&found);
+        let positions = UInt64Array::from_iter_values(found.iter().map(|found| found.bytes.start));
+        let origin = Origin::single(Desk::partition(4), positions);
+        let times = TimestampMillisecondArray::from(vec![3, 3]);
+        (desk, Batch::new(BinaryArray::from_iter_values(["x", "x"]), times, origin).unwrap())
+    }
+
+    fn left(folder: &std::path::Path) -> usize {
+        Scan::new(&Snapshot::take(folder).unwrap(), Filter::default(), false).next().unwrap().len()
+    }
+
+    #[tokio::test]
+    async fn events_get_their_origins_back_and_only_what_is_done_is_marked() {
+        let folder = tempfile::tempdir().unwrap();
+        let (desk, batch) = taken(folder.path());
+        let restored = desk.restore(&batch).unwrap();
+        assert_eq!((restored.origin().partition_of(1).as_str(), restored.origin().positions()), ("f@1", &[70, 30][..]));
+        let past = desk.past(&batch);
+        assert_eq!((past[0].attempts, past[0].replays), (2, 1));
+        desk.done(&batch, &RowSet::from_rows(vec![1])).await;
+        assert_eq!(left(folder.path()), 1);
+        assert!(desk.restore(&batch.slice(0..1)).is_ok() && desk.restore(&batch).is_err());
+        desk.done(&batch, &RowSet::all(1)).await;
+        assert_eq!(left(folder.path()), 0);
+    }
+
+    #[tokio::test]
+    async fn a_replay_that_can_not_mark_stops_and_says_so() {
+        let folder = tempfile::tempdir().unwrap();
+        let (desk, batch) = taken(folder.path());
+        std::fs::create_dir(folder.path().join("00000004.done")).unwrap();
+        desk.done(&batch, &RowSet::all(2)).await;
+        assert!(locked(&desk.failed()).is_some());
+        assert!(*desk.signals.give_up.subscribe().borrow());
+    }
+}

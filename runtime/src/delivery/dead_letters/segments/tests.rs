@@ -155,7 +155,7 @@ async fn what_comes_together_is_synced_once() {
         tokio::spawn(async move { put(&segments, &[number.to_string().as_bytes()]).await })
     });
     let puts: Vec<_> = puts.collect();
-    while locked(&segments.shared.waiting).len() < 20 {
+    while locked(&segments.shared.waiting).puts.len() < 20 {
         tokio::task::yield_now().await;
     }
     drop(held);
