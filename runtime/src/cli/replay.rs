@@ -104,7 +104,7 @@ fn discard(args: &ReplayDiscard) -> anyhow::Result<Exit> {
     let mut discarded = 0;
     loop {
         let lines: Vec<(u64, Range<u64>)> =
-            scan.next()?.into_iter().map(|found| (found.segment, found.bytes)).collect();
+            scan.read()?.into_iter().map(|found| (found.segment, found.bytes)).collect();
         if lines.is_empty() {
             break;
         }

@@ -74,7 +74,7 @@ pub(super) fn list(args: &ReplayList) -> anyhow::Result<Exit> {
     let mut groups: BTreeMap<[String; 4], Group> = BTreeMap::new();
     let mut scan = Scan::new(&Snapshot::take(&directory)?, args.select.filter(), true);
     loop {
-        let found = scan.next()?;
+        let found = scan.read()?;
         if found.is_empty() {
             break;
         }

@@ -17,7 +17,7 @@ pub(super) fn show(args: &ReplayShow) -> anyhow::Result<Exit> {
     let mut left = args.limit.unwrap_or(usize::MAX);
     let mut out = io::BufWriter::new(io::stdout().lock());
     while left > 0 {
-        let mut found = scan.next()?;
+        let mut found = scan.read()?;
         if found.is_empty() {
             break;
         }

@@ -86,7 +86,7 @@ impl Scan {
     /// The next letters, of one segment; none at the end. Blocks.
     ///
     /// What can't be read, because it is torn or was changed, is told as a warning and passed over.
-    pub fn next(&mut self) -> io::Result<Vec<Found>> {
+    pub fn read(&mut self) -> io::Result<Vec<Found>> {
         loop {
             let Some(mut open) = self.open.take() else {
                 match self.rest.pop_front() {
@@ -218,7 +218,7 @@ mod tests {
         let mut scan = Scan::new(&Snapshot::take(folder).unwrap(), Filter::default(), with_done);
         let mut payloads = Vec::new();
         loop {
-            let found = scan.next().unwrap();
+            let found = scan.read().unwrap();
             if found.is_empty() {
                 return (payloads, scan.unreadable);
             }
@@ -257,8 +257,8 @@ mod tests {
         fs::write(&path, line("a") + &line("b")).unwrap();
         write(folder.path(), 2, &line("c"));
         let mut scan = Scan::new(&snapshot, Filter::default(), false);
-        assert_eq!(scan.next().unwrap().len(), 1);
-        assert!(scan.next().unwrap().is_empty());
+        assert_eq!(scan.read().unwrap().len(), 1);
+        assert!(scan.read().unwrap().is_empty());
     }
 
     #[test]

@@ -160,30 +160,11 @@ impl Shared {
     }
 
     fn write(&self, current: &mut Option<Open>, puts: Vec<Put>) {
-        let (fitting, full) = match self.fitting(puts) {
-            Ok(sorted) => sorted,
-            Err((puts, error)) => return answer(puts, &Err(self.unkept(&error))),
-        };
-        let max_size = format!("`dead_letters.max_size` is {}", units::size::print(self.max_size));
-        answer(full, &Err(Unkept::Full { max_size, place: self.directory.display().to_string() }));
-        let mut written = self.append(current, &fitting).map_err(|error| self.unkept(&error));
-        if matches!(written, Err(Unkept::Full { .. })) && self.prune() {
-            written = self.append(current, &fitting).map_err(|error| self.unkept(&error));
-        }
-        answer(fitting, &written);
-    }
-
-    /// Those for which there is room, and the others. Makes room, if that is needed and possible.
-    fn fitting(&self, puts: Vec<Put>) -> Result<(Vec<Put>, Vec<Put>), (Vec<Put>, io::Error)> {
-        let mut size = match self.medium.make_directory(&self.directory).and_then(|()| directory::size(&self.directory))
-        {
+        let wanted = puts.iter().map(|put| put.lines.len() as u64).sum();
+        let mut size = match self.size(wanted) {
             Ok(size) => size,
-            Err(error) => return Err((puts, error)),
+            Err(error) => return answer(puts, &Err(self.unkept(&error))),
         };
-        let wanted: u64 = puts.iter().map(|put| put.lines.len() as u64).sum();
-        if size + wanted > self.max_size && self.prune() {
-            size = directory::size(&self.directory).unwrap_or(size);
-        }
         let (mut fitting, mut full) = (Vec::new(), Vec::new());
         for put in puts {
             let with = size + put.lines.len() as u64;
@@ -195,7 +176,20 @@ impl Shared {
                 full.push(put);
             }
         }
-        Ok((fitting, full))
+        let max_size = format!("`dead_letters.max_size` is {}", units::size::print(self.max_size));
+        answer(full, &Err(Unkept::Full { max_size, place: self.directory.display().to_string() }));
+        let mut written = self.append(current, &fitting).map_err(|error| self.unkept(&error));
+        if matches!(written, Err(Unkept::Full { .. })) && self.prune() {
+            written = self.append(current, &fitting).map_err(|error| self.unkept(&error));
+        }
+        answer(fitting, &written);
+    }
+
+    /// What is there, after making room for so much more, if that is needed and possible.
+    fn size(&self, wanted: u64) -> io::Result<u64> {
+        self.medium.make_directory(&self.directory)?;
+        let size = directory::size(&self.directory)?;
+        if size + wanted > self.max_size && self.prune() { directory::size(&self.directory) } else { Ok(size) }
     }
 
     /// Removes what is done, oldest or not: it is kept only for those who want it sent once more. Whether any was.

@@ -28,7 +28,7 @@ impl Outlook {
     pub(super) fn of(scan: &mut Scan, to: Option<&PathName>, there: impl Fn(&PathName) -> bool) -> io::Result<Outlook> {
         let mut outlook = Outlook::default();
         loop {
-            let found = scan.next()?;
+            let found = scan.read()?;
             if found.is_empty() {
                 break;
             }

@@ -150,7 +150,7 @@ mod tests {
             format!("{letter}\n")
         };
         std::fs::write(folder.join("00000004.ndjson"), line(70) + &line(30)).unwrap();
-        let found = Scan::new(&Snapshot::take(folder).unwrap(), Filter::default(), false).next().unwrap();
+        let found = Scan::new(&Snapshot::take(folder).unwrap(), Filter::default(), false).read().unwrap();
         let lock = ReplayLock::take(folder).unwrap();
         let desk = Arc::new(Desk::new(Marks::open(folder, &lock), Signals::new()));
         desk.take(&found);
@@ -161,7 +161,7 @@ mod tests {
     }
 
     fn left(folder: &std::path::Path) -> usize {
-        Scan::new(&Snapshot::take(folder).unwrap(), Filter::default(), false).next().unwrap().len()
+        Scan::new(&Snapshot::take(folder).unwrap(), Filter::default(), false).read().unwrap().len()
     }
 
     #[tokio::test]

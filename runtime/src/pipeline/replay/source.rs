@@ -91,7 +91,7 @@ impl Reading {
     async fn read(&mut self) -> io::Result<Vec<Found>> {
         if let Some(mut scan) = self.idle.take() {
             self.busy = Some(tokio::task::spawn_blocking(move || {
-                let found = scan.next();
+                let found = scan.read();
                 (scan, found)
             }));
         }
