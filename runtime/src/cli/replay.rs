@@ -133,7 +133,7 @@ fn remove_done(args: &ReplayPrune) -> anyhow::Result<Exit> {
         },
     };
     let word = if segments == 1 { "segment" } else { "segments" };
-    result(&format!("{segments} {word} removed, {}\n", units::size::print(bytes)))?;
+    result(&format!("{segments} {word} removed, {}\n", units::size::about(bytes)))?;
     Ok(Exit::Done)
 }
 

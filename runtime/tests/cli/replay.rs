@@ -274,6 +274,19 @@ fn a_replay_works_beside_a_run() {
 }
 
 #[test]
+fn a_file_that_a_run_writes_is_not_written_by_a_replay_beside_it() {
+    let dir = obedient("[source.in]\ntype = 'stdin'\n[pipeline.p.sink.file]\ntype = 'file'\npath = 'out'\n", &[]);
+    let mut run = dir.run(["sump.toml"]).open_input().start();
+    run.feed("refuse\n");
+    run.until("dead letters and output", || dir.dead_letters().len() == 2 && !dir.read("out").is_empty());
+    let send = ["sump.toml", "--to", "p:file", "--sink", "a", "--drain-timeout", "300ms"];
+    dir.replay("send", send).end().with(75).saying(&["halted (locked)", "1 left as they were"]);
+    run.end().with(0);
+    dir.replay("send", send).end().with(0).saying(&["1 event sent again"]);
+    assert_eq!(dir.read("out"), "refuse\nrefuse\n");
+}
+
+#[test]
 fn a_killed_replay_repeats_at_most_what_was_in_flight() {
     let healed = Arc::new(AtomicBool::new(false));
     let answer = healed.clone();

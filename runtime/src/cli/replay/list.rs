@@ -61,7 +61,7 @@ impl Group {
             time(self.last),
             grouped(self.waiting),
             grouped(self.done),
-            units::size::print(self.bytes),
+            units::size::about(self.bytes),
         ]
     }
 }

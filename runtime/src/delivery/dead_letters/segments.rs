@@ -205,7 +205,7 @@ impl Shared {
         match pruned {
             Ok((0, _)) => false,
             Ok((segments, bytes)) => {
-                let bytes = units::size::print(bytes);
+                let bytes = units::size::about(bytes);
                 info!(segments, bytes, "removed dead letters that were sent again, to make room");
                 true
             }

@@ -134,14 +134,14 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::batch::Batch;
     use crate::delivery::{Filter, ReplayLock, Scan, Snapshot};
     use arrow_array::{BinaryArray, TimestampMillisecondArray, UInt64Array};
 
     /// Two letters of one segment, and their events on the way.
-    fn taken(folder: &std::path::Path) -> (Arc<Desk>, Batch) {
+    pub(in crate::pipeline::replay) fn taken(folder: &std::path::Path) -> (Arc<Desk>, Batch) {
         let line = |position: u64| {
             let letter = serde_json::json!({
                 "pipeline": "p", "sink": "s", "kind": "rejected", "code": "bad", "message": "", "attempts": 2, "time": 5,
@@ -160,6 +160,7 @@ mod tests {
         (desk, Batch::new(BinaryArray::from_iter_values(["x", "x"]), times, origin).unwrap())
     }
 
+    /// What is not done.
     fn left(folder: &std::path::Path) -> usize {
         Scan::new(&Snapshot::take(folder).unwrap(), Filter::default(), false).read().unwrap().len()
     }

@@ -92,7 +92,31 @@ impl DeadLetters for Renewed {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::delivery::{Filter, Scan, Snapshot};
+    use crate::envelope::PathName;
+    use crate::pipeline::replay::desk::tests::taken;
     use crate::sink::Refusal;
+
+    #[tokio::test]
+    async fn what_fails_again_is_marked_only_once_it_is_kept_anew() {
+        let folder = tempfile::tempdir().unwrap();
+        let (desk, batch) = taken(folder.path());
+        // Segment, position and replays of what is not done.
+        let left = || {
+            let mut scan = Scan::new(&Snapshot::take(folder.path()).unwrap(), Filter::default(), false);
+            let found = std::iter::from_fn(|| Some(scan.read().unwrap()).filter(|found| !found.is_empty())).flatten();
+            found.map(|found| (found.segment, found.letter.position, found.letter.replays)).collect::<Vec<_>>()
+        };
+        let path = PathName { pipeline: "p".into(), sink: "s".into() };
+        let failure = Failure::rejected("worse", "it is");
+        let letter = DeadLetter { attempts: 3, ..DeadLetter::untried(&path, &batch, &failure) };
+        let full = Renewed::new(Segments::new(folder.path().into(), 1), desk.clone());
+        full.put(letter).await.unwrap_err();
+        assert_eq!(left(), [(4, 70, 0), (4, 30, 0)]);
+        let roomy = Renewed::new(Segments::new(folder.path().into(), 1 << 20), desk);
+        roomy.put(letter).await.unwrap();
+        assert_eq!(left(), [(5, 70, 1), (5, 30, 1)]);
+    }
 
     #[test]
     fn only_what_the_sink_says_it_has_is_written() {
