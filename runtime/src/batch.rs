@@ -73,6 +73,12 @@ impl Batch {
         Ok(Batch { headers, ..self })
     }
 
+    /// The same events, read elsewhere.
+    pub fn with_origin(self, origin: Origin) -> Result<Batch, Uneven> {
+        even("origin", self.len(), origin.len())?;
+        Ok(Batch { origin, ..self })
+    }
+
     /// How many events there are.
     pub fn len(&self) -> usize {
         self.payload.len()

@@ -10,6 +10,7 @@ mod guarantees;
 mod inspect;
 mod log;
 mod progress;
+mod replay;
 mod run;
 mod summary;
 
@@ -49,6 +50,7 @@ pub fn main() -> ExitCode {
         Command::Run(args) => run::run(&args),
         Command::Check(args) => check::check(&args),
         Command::Inspect(args) => inspect::inspect(&args),
+        Command::Replay(args) => replay::replay(&args),
     };
     match done {
         Ok(exit) => exit.into(),

@@ -35,7 +35,10 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
-pub use dead_letters::{Counted, DeadLetter, DeadLetters, LetterCounts, Segments, Unkept};
+pub use dead_letters::{
+    Bytes, Counted, DeadLetter, DeadLetters, Filter, Found, Held, Letter, LetterCounts, Marks, Past, Relay, RelayView,
+    ReplayLock, Scan, Segments, Snapshot, Unkept, batch_of, encode, prune,
+};
 pub use gate::{Cause, Gate};
 pub use queue::Queue;
 pub use settings::{BufferSettings, Concurrency, GateSettings, Order, Outage, RetrySettings, Settings, WhenFull};

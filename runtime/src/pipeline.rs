@@ -10,6 +10,7 @@ mod guarantee;
 mod keys;
 mod overview;
 mod positions;
+mod replay;
 mod route;
 mod run;
 
@@ -18,6 +19,7 @@ pub use data_dir::{DataDir, DataDirError};
 pub use feed::FeedError;
 pub use guarantee::{Claim, Duplicates, Durability, Guarantee, Letters, Loss, Order, Reason};
 pub use overview::{Overview, SinkView, SourceView};
+pub use replay::{Outlook, Replay, ReplayError, Request};
 pub use run::{Ended, Pipelines, Signals};
 
 #[cfg(test)]

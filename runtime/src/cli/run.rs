@@ -129,7 +129,7 @@ async fn deliver(
     Ok(exit(&ended, args.strict))
 }
 
-fn exit(ended: &Ended, strict: bool) -> Exit {
+pub(super) fn exit(ended: &Ended, strict: bool) -> Exit {
     match ended {
         Ended { errors, .. } if !errors.is_empty() => {
             let not_there = |error: &FeedError| matches!(error, FeedError::NotOpened { .. });
@@ -142,7 +142,7 @@ fn exit(ended: &Ended, strict: bool) -> Exit {
 }
 
 /// The first signal stops the run, the second ends the process at once.
-async fn stop_on_signals(signals: &Signals) -> anyhow::Result<Exit> {
+pub(super) async fn stop_on_signals(signals: &Signals) -> anyhow::Result<Exit> {
     let mut interrupt = signal(SignalKind::interrupt()).context("signals can't be waited for")?;
     let mut terminate = signal(SignalKind::terminate()).context("signals can't be waited for")?;
     let mut stopping = false;
@@ -161,13 +161,13 @@ async fn stop_on_signals(signals: &Signals) -> anyhow::Result<Exit> {
     }
 }
 
-fn writes_to_standard_output(plan: &Plan) -> bool {
+pub(super) fn writes_to_standard_output(plan: &Plan) -> bool {
     let mut sinks = plan.pipelines.iter().flat_map(|pipeline| &pipeline.sinks);
     sinks.any(|sink| matches!(sink.kind, SinkKind::Console(_)))
 }
 
 /// Names this run: when it began, and a number against two at the same time.
-fn run_id() -> String {
+pub(super) fn run_id() -> String {
     let millis = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis());
     format!("{millis:x}-{:04x}", fastrand::u16(..))
 }

@@ -44,7 +44,7 @@ fn held_back(text: &mut String, overview: &Overview, source: &str) {
     }
 }
 
-fn table(overview: &Overview) -> String {
+pub(super) fn table(overview: &Overview) -> String {
     let mut rows = vec![
         ["sink", "written", "retried", "rejected", "dead letters", "dropped", "calls", "time in calls"]
             .map(String::from),
@@ -62,13 +62,21 @@ fn table(overview: &Overview) -> String {
             units::duration::about(Duration::from_micros(metrics.attempt_us.get())),
         ]);
     }
+    aligned(&rows, 1)
+}
+
+/// Rows with a column under each other: the first so many to the left, the others to the right.
+pub(super) fn aligned<const N: usize>(rows: &[[String; N]], left: usize) -> String {
     let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
-    let widths: Vec<usize> = (0..rows[0].len()).map(width).collect();
+    let widths: Vec<usize> = (0..N).map(width).collect();
     let mut text = String::new();
-    for row in &rows {
-        text.push_str(&format!("{:<1$}", row[0], widths[0]));
-        for (cell, width) in row.iter().zip(&widths).skip(1) {
-            text.push_str(&format!("  {cell:>width$}"));
+    for row in rows {
+        for (column, (cell, width)) in row.iter().zip(&widths).enumerate() {
+            text.push_str(if column > 0 { "  " } else { "" });
+            match column < left {
+                true => text.push_str(&format!("{cell:<width$}")),
+                false => text.push_str(&format!("{cell:>width$}")),
+            }
         }
         text.push('\n');
     }
@@ -81,7 +89,7 @@ fn note(text: &mut String, what: &str, count: u64) {
     }
 }
 
-fn events(count: u64) -> String {
+pub(super) fn events(count: u64) -> String {
     format!("{} {}", grouped(count), if count == 1 { "event" } else { "events" })
 }
 

@@ -51,7 +51,7 @@ pub struct Settings {
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct DeadLetters {
-    /// Bytes of all of a pipeline's dead letters, beyond which its sources wait.
+    /// Bytes of all dead letters in the data directory, beyond which sources wait.
     #[serde(with = "units::size")]
     pub max_size: u64,
 }
@@ -110,6 +110,17 @@ pub struct Routing {
     pub on_condition_error: OnConditionError,
     /// Gives events a key that have none. An event that lacks what it needs stays without.
     pub key: Option<expr::Template>,
+    /// Where its dead letters go instead of the files.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dead_letters: Option<DeadLettersTo>,
+}
+
+/// `dead_letters` of a pipeline: where they go.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct DeadLettersTo {
+    /// One of the pipeline's sinks, which gets no routed events then.
+    pub sink: String,
 }
 
 /// How many sinks take an event.

@@ -1,7 +1,17 @@
 //! What could not be delivered, kept durably with its story.
+//!
+//! A directory holds segments, each appended to by one process, and beside a segment the marks of what was sent again
+//! since. `docs/dead-letters.md` describes both.
 
 mod counted;
+mod directory;
+mod filter;
+mod letter;
+mod marks;
+mod medium;
 mod record;
+mod relay;
+mod scan;
 mod segments;
 
 use std::time::SystemTime;
@@ -13,6 +23,13 @@ use crate::envelope::PathName;
 use crate::sink::Failure;
 
 pub use counted::{Counted, LetterCounts};
+pub use directory::{Held, ReplayLock, prune};
+pub use filter::Filter;
+pub use letter::{Bytes, Letter, batch_of};
+pub use marks::Marks;
+pub use record::{Past, encode};
+pub use relay::{Relay, RelayView};
+pub use scan::{Found, Scan, Snapshot};
 pub use segments::Segments;
 
 /// Events that failed alike, and how.
@@ -28,15 +45,24 @@ pub struct DeadLetter<'a> {
     pub attempts: u32,
     /// When the first one began, if there was any.
     pub since: Option<SystemTime>,
+    /// Where the one event began and ended, if the payload is only its beginning.
+    pub range: Option<(u64, u64)>,
+}
+
+impl<'a> DeadLetter<'a> {
+    /// Whole events that no sink was given.
+    pub fn untried(path: &'a PathName, batch: &'a Batch, failure: &'a Failure) -> DeadLetter<'a> {
+        DeadLetter { path, batch, failure, attempts: 0, since: None, range: None }
+    }
 }
 
 /// Dead letters were not kept.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unkept {
     /// There is no room for more until somebody takes some away.
-    #[error("no more than {max_size} of dead letters are kept in {place}: send them again or remove them")]
+    #[error("no room for more dead letters in {place}: {max_size}; send them again, prune or remove them")]
     Full {
-        /// The bound.
+        /// What bounds them.
         max_size: String,
         /// Where.
         place: String,
@@ -52,6 +78,6 @@ pub enum Unkept {
 /// Where dead letters go.
 #[async_trait]
 pub trait DeadLetters: Send + Sync {
-    /// Returns once they are durable.
+    /// Returns once they are durable: all of them, or none where it fails.
     async fn put(&self, letter: DeadLetter<'_>) -> Result<(), Unkept>;
 }

@@ -130,7 +130,7 @@ impl Lane {
             round.search.found();
             shared.written(written);
         }
-        let mut next = Vec::new();
+        let (mut next, mut given_up) = (Vec::new(), Vec::new());
         for (envelope, Refusal { failure, .. }) in parts.zip(refused) {
             let story = piece.story.charged(failure.kind);
             let part = Piece { envelope, story };
@@ -139,9 +139,12 @@ impl Lane {
                     shared.heed(&failure, pause);
                     next.push(shared.later(part, pause, &failure)?);
                 }
-                Decision::GiveUp => shared.bury(part, &failure).await?,
+                Decision::GiveUp => given_up.push((part, failure)),
             }
         }
+        // At the same time: what is made durable together costs one sync.
+        let buried = given_up.into_iter().map(async |(part, failure)| shared.bury(part, &failure).await);
+        futures_util::future::try_join_all(buried).await?;
         // What was not tried is not charged.
         if !untried.is_empty() {
             next.push(Piece { envelope: untried, story: piece.story });
@@ -196,6 +199,7 @@ impl Shared {
             failure,
             attempts: piece.story.tally.attempts,
             since: piece.story.began.map(|(_, began)| began),
+            range: None,
         };
         let mut closed = None;
         loop {

@@ -163,8 +163,7 @@ impl Shared {
             return Ok(());
         }
         let failure = Failure::transient("stopped", "the run was stopped before they were delivered");
-        let letter =
-            DeadLetter { path: &self.path, batch: envelope.batch(), failure: &failure, attempts: 0, since: None };
+        let letter = DeadLetter::untried(&self.path, envelope.batch(), &failure);
         match self.dead_letters.put(letter).await {
             Ok(()) => {
                 envelope.settle(Final::DeadLettered);

@@ -22,4 +22,6 @@ pub struct Rejects {
     pub code: &'static str,
     /// For people.
     pub message: String,
+    /// Where its one event begins and ends, in what its position counts, where only its beginning is kept.
+    pub range: Option<(u64, u64)>,
 }

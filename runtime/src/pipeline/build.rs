@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::task::JoinSet;
 
@@ -16,7 +17,8 @@ use super::positions::{SavedSource, Store};
 use super::route::Router;
 use super::run::{Pipelines, Signals};
 use crate::config::{self, Diagnostic, Plan, SinkKind, SourceKind};
-use crate::delivery::{Counted, DeadLetters, Delivery, LetterCounts, Parts, Segments, Stopped};
+use crate::delivery;
+use crate::delivery::{Counted, DeadLetters, Delivery, LetterCounts, Parts, Relay, Segments, Stopped};
 use crate::envelope::{Ledger, PathName};
 use crate::metrics::{PipelineMetrics, SinkMetrics, SourceMetrics};
 use crate::sink::Connect;
@@ -30,7 +32,7 @@ use crate::source::stdin::Stdin;
 use crate::wasm;
 
 /// The name of what is not a sink's: no sink may be called so.
-const NOBODY: &str = "*";
+pub(super) const NOBODY: &str = "*";
 
 /// What the parts need to know of the process that they run in.
 pub struct Host<'a> {
@@ -68,7 +70,7 @@ pub enum BuildError {
 }
 
 /// Sinks that can be opened, by pipeline and name.
-type Connects = BTreeMap<PathName, Arc<dyn Connect>>;
+pub(super) type Connects = BTreeMap<PathName, Arc<dyn Connect>>;
 
 /// Loads components and holds them against the plan; what is guaranteed then. Opens nothing, and connects to nothing.
 pub async fn check(plan: &Plan, host: &Host<'_>) -> Result<Vec<Guarantee>, Vec<Diagnostic>> {
@@ -93,13 +95,19 @@ pub async fn build(plan: &Plan, host: &Host<'_>) -> Result<Pipelines, BuildError
         plan,
         connects,
         store,
-        dead_letters: Arc::new(Counted::new(Arc::new(dead_letters.clone()), letters.clone())),
+        dead_letters: dead_letters.clone(),
         signals: Signals::new(),
         overview: Overview { letters, dead_letters: Some(dead_letters), ..Overview::default() },
         from_start: host.from_start,
     };
     let feeds = plan.sources.iter().map(|source| builder.feed(source, open(source, &host.run))).collect();
-    Ok(Pipelines { feeds, overview: builder.overview, signals: builder.signals, data_dir })
+    Ok(Pipelines {
+        feeds,
+        overview: builder.overview,
+        signals: builder.signals,
+        held: Box::new(data_dir),
+        failed: None,
+    })
 }
 
 pub(super) fn open(source: &config::Source, run: &str) -> Box<dyn Open> {
@@ -111,7 +119,11 @@ pub(super) fn open(source: &config::Source, run: &str) -> Box<dyn Open> {
     }
 }
 
-async fn connects(plan: &Plan, host: &Host<'_>) -> Result<Connects, Vec<Diagnostic>> {
+fn path_of(pipeline: &config::Pipeline, sink: &config::Sink) -> PathName {
+    PathName { pipeline: pipeline.name.as_str().into(), sink: sink.name.as_str().into() }
+}
+
+pub(super) async fn connects(plan: &Plan, host: &Host<'_>) -> Result<Connects, Vec<Diagnostic>> {
     let components = components(plan, &host.cache_dir).await?;
     let (mut connects, mut problems) = (Connects::new(), Vec::new());
     for pipeline in &plan.pipelines {
@@ -128,8 +140,7 @@ async fn connects(plan: &Plan, host: &Host<'_>) -> Result<Connects, Vec<Diagnost
                     }
                 },
             };
-            let path = PathName { pipeline: pipeline.name.as_str().into(), sink: sink.name.as_str().into() };
-            connects.insert(path, connect);
+            connects.insert(path_of(pipeline, sink), connect);
         }
     }
     if problems.is_empty() { Ok(connects) } else { Err(problems) }
@@ -209,10 +220,18 @@ struct Builder<'a> {
     plan: &'a Plan,
     connects: Connects,
     store: Store,
-    dead_letters: Arc<dyn DeadLetters>,
+    dead_letters: Segments,
     signals: Signals,
     overview: Overview,
     from_start: bool,
+}
+
+/// What the pipelines of a source share while they are built.
+struct FanParts<'a> {
+    saved: &'a SavedSource,
+    ledger: &'a mut Ledger,
+    deliveries: &'a mut JoinSet<Result<(), Stopped>>,
+    source: &'a Arc<str>,
 }
 
 impl Builder<'_> {
@@ -228,18 +247,21 @@ impl Builder<'_> {
         let framing = self.rejects(&mut ledger, &saved, NOBODY);
         let (plan, mut fans, mut names) = (self.plan, Vec::new(), Vec::new());
         for pipeline in plan.pipelines.iter().filter(|pipeline| pipeline.source == source.name) {
-            fans.push(self.fan(pipeline, &saved, &mut ledger, &mut deliveries, open.replayable()));
-            let path = |sink: &str| PathName { pipeline: pipeline.name.as_str().into(), sink: sink.into() };
-            names.extend(pipeline.sinks.iter().map(|sink| path(&sink.name)));
+            let mut fan = FanParts { saved: &saved, ledger: &mut ledger, deliveries: &mut deliveries, source: &name };
+            fans.push(self.fan(pipeline, &mut fan, open.replayable()));
+            // The sink for dead letters reads no source.
+            let routed =
+                |sink: &&config::Sink| pipeline.routing.dead_letters.as_ref().is_none_or(|to| to.sink != sink.name);
+            names.extend(pipeline.sinks.iter().filter(routed).map(|sink| path_of(pipeline, sink)));
         }
         Feed {
             resume: saved.resume(names.iter()),
+            dead_letters: self.counted(Arc::new(self.dead_letters.of(&name))),
             name,
             open,
             ledger,
             fans,
             framing,
-            dead_letters: self.dead_letters.clone(),
             store: self.store.clone(),
             position_interval: self.plan.settings.position_interval,
             metrics,
@@ -248,49 +270,101 @@ impl Builder<'_> {
         }
     }
 
-    fn fan(
-        &mut self,
-        pipeline: &config::Pipeline,
-        saved: &SavedSource,
-        ledger: &mut Ledger,
-        deliveries: &mut JoinSet<Result<(), Stopped>>,
-        replayable: bool,
-    ) -> Fan {
+    fn fan(&mut self, pipeline: &config::Pipeline, parts: &mut FanParts, replayable: bool) -> Fan {
         let metrics = Arc::new(PipelineMetrics::default());
         self.overview.pipelines.push((pipeline.name.as_str().into(), metrics.clone()));
+        let files = self.dead_letters.of(parts.source);
+        let mut relayed = self.relay(pipeline, parts);
+        let (dead_letters, relay): (Arc<dyn DeadLetters>, _) = match &relayed {
+            Some((relay, _)) => (relay.clone(), Some(relay.view())),
+            None => (Arc::new(files), None),
+        };
+        let dead_letters = self.counted(dead_letters);
         let (mut sinks, mut conditions) = (Vec::new(), Vec::new());
         for sink in &pipeline.sinks {
-            let path = PathName { pipeline: pipeline.name.as_str().into(), sink: sink.name.as_str().into() };
-            let Some(connect) = self.connects.remove(&path) else { continue };
+            let path = path_of(pipeline, sink);
+            if let Some((_, view)) = relayed.take_if(|(_, view)| view.path == path) {
+                self.overview.sinks.push(view);
+                continue;
+            }
+            let Some((delivery, view)) =
+                self.delivery(parts.source, &path, sink.delivery.clone(), dead_letters.clone(), !replayable)
+            else {
+                continue;
+            };
             conditions.push(sink.when.clone());
-            let metrics = Arc::new(SinkMetrics::default());
-            let delivery = Delivery::new(Parts {
-                path: path.clone(),
-                settings: sink.delivery.clone(),
-                connect,
-                dead_letters: self.dead_letters.clone(),
-                metrics: metrics.clone(),
-                keep_unfinished: !replayable,
-                give_up: self.signals.give_up.subscribe(),
-            });
-            let (queue, gate) = (delivery.queue().clone(), delivery.gate());
-            let account = ledger.path(path.clone(), saved.path(&path), metrics.clone());
+            let account = parts.ledger.path(path.clone(), parts.saved.path(&path), view.metrics.clone());
             sinks.push(Outlet {
                 path: account.clone(),
-                queue: queue.clone(),
-                gate: gate.clone(),
+                queue: view.queue.clone(),
+                gate: view.gate.clone(),
                 required: sink.delivery.required,
             });
-            let source = pipeline.source.as_str().into();
-            self.overview.sinks.push(SinkView { source, path, metrics, queue, gate, account });
-            deliveries.spawn(delivery.run());
+            self.overview.sinks.push(SinkView { relay: relay.clone(), account: Some(account), ..view });
+            parts.deliveries.spawn(delivery.run());
         }
         Fan {
             keys: Keys(pipeline.routing.key.clone()),
             router: Router::new(pipeline.routing.clone(), conditions, metrics),
             sinks,
-            rejects: self.rejects(ledger, saved, &pipeline.name),
+            rejects: self.rejects(parts.ledger, parts.saved, &pipeline.name),
+            dead_letters,
         }
+    }
+
+    /// The same, counted.
+    fn counted(&self, dead_letters: Arc<dyn DeadLetters>) -> Arc<dyn DeadLetters> {
+        Arc::new(Counted::new(dead_letters, self.overview.letters.clone()))
+    }
+
+    /// The delivery to the sink that gets the pipeline's dead letters, if one does, and the way there.
+    fn relay(&mut self, pipeline: &config::Pipeline, parts: &mut FanParts) -> Option<(Arc<Relay>, SinkView)> {
+        let to = pipeline.routing.dead_letters.as_ref()?;
+        let sink = pipeline.sinks.iter().find(|sink| sink.name == to.sink)?;
+        let (path, files) = (path_of(pipeline, sink), self.dead_letters.of(parts.source));
+        // Whoever hands a letter over waits for it: there is nothing to wait for.
+        let settings = delivery::Settings { batch_timeout: Duration::ZERO, ..sink.delivery.clone() };
+        // What is left at a stop is kept by the one who waits.
+        let (delivery, view) =
+            self.delivery(parts.source, &path, settings, self.counted(Arc::new(files.clone())), false)?;
+        let (source, give_up) = (parts.source.clone(), self.signals.give_up.subscribe());
+        let relay = Relay::new(path, source, &delivery, view.metrics.clone(), files, give_up);
+        parts.deliveries.spawn(delivery.run());
+        Some((Arc::new(relay), SinkView { takes_dead_letters: true, ..view }))
+    }
+
+    /// The delivery to a sink, not running yet; `None` where it was taken before.
+    fn delivery(
+        &mut self,
+        source: &Arc<str>,
+        path: &PathName,
+        settings: delivery::Settings,
+        dead_letters: Arc<dyn DeadLetters>,
+        keep_unfinished: bool,
+    ) -> Option<(Delivery, SinkView)> {
+        let connect = self.connects.remove(path)?;
+        let metrics = Arc::new(SinkMetrics::default());
+        let delivery = Delivery::new(Parts {
+            path: path.clone(),
+            settings,
+            connect,
+            dead_letters,
+            metrics: metrics.clone(),
+            keep_unfinished,
+            give_up: self.signals.give_up.subscribe(),
+        });
+        let (queue, gate) = (delivery.queue().clone(), delivery.gate());
+        let view = SinkView {
+            source: source.clone(),
+            path: path.clone(),
+            metrics,
+            queue,
+            gate,
+            account: None,
+            relay: None,
+            takes_dead_letters: false,
+        };
+        Some((delivery, view))
     }
 
     /// The way of what no sink takes to the dead letters.

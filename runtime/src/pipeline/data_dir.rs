@@ -20,6 +20,9 @@ pub enum DataDirError {
     /// Another process uses it.
     #[error("the data directory {0} is in use by another run: stop that one, or give this one its own by --data-dir")]
     InUse(PathBuf),
+    /// No run ever used it.
+    #[error("{0} is not the data directory of any run: name it by --data-dir, or give the configuration that names it")]
+    None(PathBuf),
     /// Another version wrote it.
     #[error("the data directory {path} has the layout `{found}`, this version of sump needs `{}`", LAYOUT.trim())]
     Layout {
@@ -59,6 +62,16 @@ impl DataDir {
             Err(error) => return Err(failed(error)),
         }
         Ok(DataDir { path: path.to_owned(), _lock: lock })
+    }
+
+    /// Where the dead letters of a directory are, for those who look at it beside a run. Creates nothing.
+    pub fn look(path: &Path) -> Result<PathBuf, DataDirError> {
+        match fs::read_to_string(path.join("layout")) {
+            Ok(found) if found == LAYOUT => Ok(path.join("dead_letters")),
+            Ok(found) => Err(DataDirError::Layout { path: path.to_owned(), found: found.trim().into() }),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Err(DataDirError::None(path.to_owned())),
+            Err(error) => Err(DataDirError::Io { path: path.to_owned(), error }),
+        }
     }
 
     /// Where positions are saved.

@@ -55,6 +55,9 @@ pub enum FeedError {
     /// Events could not be copied apart: a defect.
     #[error("the events of a block can't be taken apart: {0}")]
     Columns(#[from] ArrowError),
+    /// It could not be marked which dead letters were sent again.
+    #[error("dead letters were sent again that can't be marked, so that the next replay sends them once more: {0}")]
+    Marks(String),
     /// What framing or routes rejected could not be kept.
     #[error("dead letters can't be written: {0}")]
     DeadLetters(String),
@@ -84,6 +87,8 @@ pub(super) struct Fan {
     pub(super) sinks: Vec<Outlet>,
     /// What its routes reject.
     pub(super) rejects: Path,
+    /// Where that goes.
+    pub(super) dead_letters: Arc<dyn DeadLetters>,
 }
 
 /// Where the events of one sink go.
@@ -187,6 +192,10 @@ impl Running {
         self.reading = false;
         self.feed.metrics.set_state(if self.failed.is_some() { SourceState::Failed } else { SourceState::Ended });
         self.feed.fans.iter().flat_map(|fan| &fan.sinks).for_each(|sink| sink.queue.close());
+        for fan in &mut self.feed.fans {
+            // A sink for dead letters is closed once nobody is left who could hand it any.
+            fan.dead_letters = self.feed.dead_letters.clone();
+        }
     }
 
     async fn hand_on(&mut self, block: &Block) -> Result<(), FeedError> {
@@ -196,7 +205,8 @@ impl Running {
             self.feed.metrics.rejected.add(rejects.batch.len() as u64);
             if let Some(envelope) = self.feed.framing.take_rejects(&rejects.batch)? {
                 let failure = Failure::rejected(rejects.code, rejects.message.as_str());
-                self.reject(self.feed.framing.clone(), envelope, failure).await?;
+                let (to, path) = (self.feed.dead_letters.clone(), self.feed.framing.clone());
+                self.reject(to, path, envelope, failure, rejects.range).await?;
             }
         }
         // It wants none of the events, and has seen them all.
@@ -225,7 +235,8 @@ impl Running {
             }
             Room::Refused(cause) => {
                 let message = format!("its queue is full, its gate is closed, and it is not required: {cause}");
-                self.reject(path, envelope, Failure::transient("gate-closed", message)).await
+                let to = self.feed.fans[fan].dead_letters.clone();
+                self.reject(to, path, envelope, Failure::transient("gate-closed", message), None).await
             }
         }
     }
@@ -300,25 +311,30 @@ impl Running {
         not_taken: &RowSet,
         failed: &RowSet,
     ) -> Result<(), FeedError> {
-        let path = self.feed.fans[fan].rejects.clone();
+        let (to, path) = (self.feed.fans[fan].dead_letters.clone(), self.feed.fans[fan].rejects.clone());
         let both = not_taken.union(failed);
         let Some(envelope) = path.take(block, &both)? else { return Ok(()) };
         let (failed, not_taken) = envelope.select(&failed.within(&both))?;
         let no_condition = "no sink takes it, and `otherwise` is \"reject\"";
-        self.reject(path.clone(), not_taken, Failure::rejected("not-taken", no_condition)).await?;
+        self.reject(to.clone(), path.clone(), not_taken, Failure::rejected("not-taken", no_condition), None).await?;
         let no_answer = "the conditions that it was asked could not be evaluated";
-        self.reject(path, failed, Failure::rejected("condition-failed", no_answer)).await
+        self.reject(to, path, failed, Failure::rejected("condition-failed", no_answer), None).await
     }
 
-    async fn reject(&mut self, path: Path, envelope: Envelope, failure: Failure) -> Result<(), FeedError> {
+    async fn reject(
+        &mut self,
+        to: Arc<dyn DeadLetters>,
+        path: Path,
+        envelope: Envelope,
+        failure: Failure,
+        range: Option<(u64, u64)>,
+    ) -> Result<(), FeedError> {
         if envelope.is_empty() {
             return Ok(());
         }
-        let letter =
-            DeadLetter { path: path.name(), batch: envelope.batch(), failure: &failure, attempts: 0, since: None };
-        let dead_letters = self.feed.dead_letters.clone();
+        let letter = DeadLetter { range, ..DeadLetter::untried(path.name(), envelope.batch(), &failure) };
         loop {
-            let Some(put) = self.wait_for(dead_letters.put(letter)).await? else { return Ok(()) };
+            let Some(put) = self.wait_for(to.put(letter)).await? else { return Ok(()) };
             match put {
                 Ok(()) => break envelope.settle(Final::DeadLettered),
                 Err(Unkept::Failed { message }) => return Err(FeedError::DeadLetters(message)),

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::positions::Store;
 use crate::batch::Partition;
-use crate::delivery::{Gate, LetterCounts, Queue, Segments};
+use crate::delivery::{Gate, LetterCounts, Queue, RelayView, Segments};
 use crate::envelope::{Path, PathName};
 use crate::metrics::{PipelineMetrics, SinkMetrics, SourceMetrics, SourceState};
 
@@ -53,7 +53,12 @@ pub struct SinkView {
     pub queue: Queue,
     /// What holds it back.
     pub gate: Gate,
-    pub(super) account: Path,
+    /// The sink that gets its dead letters, where one does.
+    pub relay: Option<RelayView>,
+    /// Whether it gets the pipeline's dead letters, and nothing else.
+    pub takes_dead_letters: bool,
+    /// Its account with the source; none where it reads none.
+    pub(super) account: Option<Path>,
 }
 
 impl SourceView {
@@ -66,7 +71,7 @@ impl SourceView {
 impl SinkView {
     /// How far what was read is ahead of what is final, in each partition that is read: in the positions of its source.
     pub fn behind(&self) -> Vec<(Partition, u64)> {
-        let progress = self.account.progress().into_iter();
+        let progress = self.account.iter().flat_map(Path::progress);
         progress.map(|(partition, position, end)| (partition, end.saturating_sub(position))).collect()
     }
 }
@@ -85,6 +90,8 @@ impl Overview {
     /// Whether every source has ended, or would have but for a full queue, and what waits waits for gates alone.
     pub(super) fn only_closed_gates_are_left(&self) -> bool {
         let waiting = |sink: &&SinkView| sink.metrics.waiting() > 0;
+        let held =
+            |sink: &SinkView| sink.gate.closed().is_some() || sink.relay.as_ref().is_some_and(RelayView::is_stuck);
         let done = |source: &SourceView| match source.metrics.state() {
             SourceState::Starting | SourceState::Reading => false,
             SourceState::Held => source.ends,
@@ -92,7 +99,7 @@ impl Overview {
         };
         self.sources.iter().all(done)
             && self.sinks.iter().any(|sink| waiting(&sink))
-            && self.sinks.iter().filter(waiting).all(|sink| sink.gate.closed().is_some())
+            && self.sinks.iter().filter(waiting).all(held)
     }
 
     /// How many bytes of dead letters are kept, and how many there may be. Blocks.

@@ -44,6 +44,11 @@ impl Store {
         Ok(Store { path, saved: Arc::new(Mutex::new(saved)) })
     }
 
+    /// Of no file, for sources of which nothing is saved.
+    pub(super) fn unused() -> Store {
+        Store { path: PathBuf::new(), saved: Arc::default() }
+    }
+
     /// What was saved for a source.
     pub(super) fn of(&self, source: &str) -> SavedSource {
         let saved = self.saved.lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,11 +1,11 @@
 //! Pipelines that run, and how they end.
 
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use super::data_dir::DataDir;
 use super::feed::{Feed, FeedError};
 use super::overview::Overview;
 
@@ -14,7 +14,10 @@ pub struct Pipelines {
     pub(super) feeds: Vec<Feed>,
     pub(super) overview: Overview,
     pub(super) signals: Signals,
-    pub(super) data_dir: DataDir,
+    /// What nobody else may use meanwhile.
+    pub(super) held: Box<dyn Send + Sync>,
+    /// Says afterwards why a replay had to stop, if it had.
+    pub(super) failed: Option<Arc<Mutex<Option<String>>>>,
 }
 
 /// What a run is told from outside. Cloning gives the same.
@@ -71,7 +74,7 @@ impl Pipelines {
     /// Runs until every source has ended and what was read is delivered, or a stop. From a stop on, or from the end of
     /// all sources while gates are closed, deliveries have `drain_timeout` left.
     pub async fn run(self, drain_timeout: Duration) -> Ended {
-        let Pipelines { feeds, overview, signals, data_dir } = self;
+        let Pipelines { feeds, overview, signals, held, failed } = self;
         let mut running: JoinSet<Result<(), FeedError>> = JoinSet::new();
         for feed in feeds {
             running.spawn(feed.run());
@@ -101,7 +104,11 @@ impl Pipelines {
                 }
             }
         }
-        drop(data_dir);
+        if let Some(failed) = failed {
+            let message = failed.lock().unwrap_or_else(PoisonError::into_inner).take();
+            errors.extend(message.map(FeedError::Marks));
+        }
+        drop(held);
         Ended { errors, undelivered: overview.undelivered(), dead_lettered: overview.dead_lettered() }
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::config::{Text, load_texts};
+use crate::delivery::Filter;
 use crate::metrics::SourceState;
 
 /// Runs a configuration on a runtime of one thread, where whoever does not give way holds everybody up.
@@ -124,4 +125,52 @@ fn events_get_the_key_that_their_pipeline_gives_them() {
     assert!(ended.errors.is_empty() && ended.undelivered == 0, "{ended:?}");
     assert_eq!(overview.sinks[0].metrics.written.get(), 99);
     assert!(folder.path().join("42.txt").exists() && !folder.path().join("7.txt").exists());
+}
+
+#[test]
+fn dead_letters_of_several_sinks_are_sent_again_side_by_side() {
+    let configuration = |path: &str| {
+        format!(
+            r#"
+            [source.events]
+            type = "generate"
+            count = 3_000
+            [pipeline.main.sink.a]
+            type = "file"
+            path = "{path}"
+            [pipeline.main.sink.b]
+            type = "file"
+            path = "{path}.b"
+            "#
+        )
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("out").display().to_string();
+    let plan = |path: &str| load_texts(&[Text::new("test.toml", configuration(path))], &|_| None).unwrap().0;
+    let host = Host {
+        data_dir: folder.path().join("data"),
+        cache_dir: folder.path().join("cache"),
+        run: "run".into(),
+        colour: false,
+        from_start: false,
+        environment: &|_| None,
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        // No event has a header: all are rejected.
+        let pipelines = build(&plan("{header:none}"), &host).await.unwrap();
+        assert_eq!(pipelines.run(Duration::from_secs(60)).await.dead_lettered, 6_000);
+        for (again, expected) in [(false, 3_000), (false, 0), (true, 3_000)] {
+            let request = Request { filter: Filter::default(), to: None, again };
+            let (replay, plan) = (Replay::open(&host.data_dir, request).unwrap(), plan(&out));
+            let outlook = replay.outlook(&plan).unwrap();
+            let pipelines = replay.build(&plan, &host, &outlook).await.unwrap();
+            let overview = pipelines.overview();
+            let ended = pipelines.run(Duration::from_secs(60)).await;
+            assert!(ended.errors.is_empty() && ended.undelivered == 0 && ended.dead_lettered == 0, "{ended:?}");
+            let written: u64 = overview.sinks.iter().map(|sink| sink.metrics.written.get()).sum();
+            assert_eq!((outlook.sendable(), written), (2 * expected, 2 * expected));
+        }
+    });
+    assert_eq!(std::fs::read_to_string(out).unwrap().lines().count(), 6_000);
 }

@@ -313,6 +313,9 @@ fn full_dead_letters_are_told_of_the_source_or_the_sink_that_waits() {
     ] {
         let dir = Dir::with(&format!("dead_letters.max_size = 1\n[source.in]\ntype = 'file'\npath = 'in'\n{rest}"));
         dir.write("in", "refuse\n");
+        dir.done().with(0).saying(&["1 event in the dead letters"]);
+        // One passes where nothing else is there.
+        dir.append("in", "refuse\n");
         let served = Served::start(&dir, "127.0.0.1:0", &["--drain-timeout", "100ms"]);
         served.until("dead letters to be full", |served| served.ready().1["reasons"][0]["reason"] == reason);
         let (status, body) = served.ready();
@@ -323,7 +326,7 @@ fn full_dead_letters_are_told_of_the_source_or_the_sink_that_waits() {
         assert_eq!(served.metrics().of("sump_sink_gate_closed_seconds_total", &closed) > 0.0, stage == "buffer");
         served.run.signal(Signal::TERM);
         served.run.end().with(75);
-        assert!(dir.dead_letters().is_empty());
+        assert_eq!(dir.dead_letters().len(), 1);
     }
 }
 

@@ -67,7 +67,9 @@ impl Dir {
     /// All dead letters, in the order in which they were written.
     pub(crate) fn dead_letters(&self) -> Vec<Value> {
         let Ok(entries) = fs::read_dir(self.path("data/dead_letters")) else { return Vec::new() };
-        let mut segments: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
+        let paths = entries.map(|entry| entry.unwrap().path());
+        let mut segments: Vec<PathBuf> =
+            paths.filter(|path| path.extension().is_some_and(|it| it == "ndjson")).collect();
         segments.sort();
         let lines = |path: &PathBuf| fs::read_to_string(path).unwrap();
         let text: String = segments.iter().map(lines).collect();
@@ -93,6 +95,11 @@ impl Dir {
     /// `sump run --data-dir data` with more arguments.
     pub(crate) fn run<'a>(&self, args: impl IntoIterator<Item = &'a str>) -> Sump {
         self.sump(["run", "--data-dir", "data"].into_iter().chain(args))
+    }
+
+    /// `sump replay WHAT --data-dir data` with more arguments.
+    pub(crate) fn replay<'a>(&self, what: &'a str, args: impl IntoIterator<Item = &'a str>) -> Sump {
+        self.sump(["replay", what, "--data-dir", "data"].into_iter().chain(args))
     }
 
     /// Runs `sump.toml` to its end.

@@ -7,6 +7,7 @@ use crate::config::diagnostic::Diagnostic;
 use crate::config::document::Table;
 use crate::config::place::Place;
 use crate::config::plan::{Pipeline, SinkKind, Source, SourceKind, place_of, table_at};
+use crate::config::suggest;
 use crate::sink::file::PathTemplate;
 
 /// Reports it.
@@ -22,6 +23,7 @@ pub(super) fn check(
     if let Some(pipelines) = pipelines.iter().map(Option::as_ref).collect::<Option<Vec<_>>>() {
         sources_that_no_one_reads(root, sources, &pipelines, problems);
     }
+    pipelines.iter().flatten().for_each(|pipeline| sink_of_dead_letters(root, pipeline, problems));
     let writers: Vec<Writer> = pipelines.iter().flatten().flat_map(|pipeline| writers(root, pipeline)).collect();
     two_writers_of_a_file(&writers, problems);
     loops(root, &known, &writers, problems);
@@ -50,6 +52,33 @@ fn sources_that_no_one_reads(
             let warning = at(warning, root, &["source", name], "no pipeline names it");
             problems.push(warning.help(format!("add `source = \"{name}\"` to a pipeline, or remove it")));
         }
+    }
+}
+
+/// The sink that gets a pipeline's dead letters is there, and is for nothing else.
+fn sink_of_dead_letters(root: &Table, pipeline: &Pipeline, problems: &mut Vec<Diagnostic>) {
+    let Some(to) = &pipeline.routing.dead_letters else { return };
+    let (path, names) = (
+        ["pipeline", &pipeline.name, "dead_letters", "sink"],
+        pipeline.sinks.iter().map(|sink| sink.name.as_str()).collect::<Vec<_>>(),
+    );
+    let Some(sink) = pipeline.sinks.iter().find(|sink| sink.name == to.sink) else {
+        let message = format!("pipeline `{}` has no sink `{}`", pipeline.name, to.sink);
+        let error = at(Diagnostic::error("config::unknown_sink", message), root, &path, "not among its sinks");
+        problems.push(error.help(suggest::remedy(&to.sink, &names, "its sinks are")));
+        return;
+    };
+    if names.len() == 1 {
+        let message = format!("pipeline `{}` has no sink but the one for its dead letters", pipeline.name);
+        let error = at(Diagnostic::error("config::conflict", message), root, &path, "this sink gets no routed events");
+        let help = format!("add another sink, `[pipeline.{}.sink.NAME]`, or remove `dead_letters`", pipeline.name);
+        problems.push(error.help(help));
+    }
+    if sink.when.is_some() {
+        let message = format!("sink `{}` gets dead letters, which no condition routes", sink.name);
+        let error = Diagnostic::error("config::conflict", message);
+        let error = at(error, root, &["pipeline", &pipeline.name, "sink", &sink.name, "when"], "asked of no event");
+        problems.push(at(error, root, &path, "made the sink for dead letters here").help("remove `when`"));
     }
 }
 

@@ -123,3 +123,24 @@ fn the_command_line() {
     .expect_err("it is wrong");
     shown(&problems, "the_command_line");
 }
+
+#[test]
+fn a_sink_for_dead_letters_that_can_not_be_one() {
+    let pipeline = |name: &str, to: &str, when: &str| {
+        format!(
+            "[pipeline.{name}]\ndead_letters = {to}\n[pipeline.{name}.sink.archive]\ntype = 'null'\n\
+             [pipeline.{name}.sink.letters]\ntype = 'null'\n{when}\n"
+        )
+    };
+    let text = [
+        "[source.in]\ntype = 'stdin'\n".to_owned(),
+        pipeline("right", "{ sink = 'letters' }", ""),
+        pipeline("near", "{ sink = 'leters' }", ""),
+        pipeline("far", "{ sink = 'elsewhere' }", ""),
+        pipeline("asked", "{ sink = 'letters' }", "when = 'event.mag > 1'"),
+        pipeline("unnamed", "{}", ""),
+        pipeline("unknown", "{ sink = 'letters', max_size = 5 }", ""),
+        "[pipeline.alone]\ndead_letters.sink = 'only'\n[pipeline.alone.sink.only]\ntype = 'null'\n".to_owned(),
+    ];
+    told(&[("a.toml", &text.concat())], "a_sink_for_dead_letters_that_can_not_be_one");
+}

@@ -71,7 +71,8 @@ mod tests {
         builder.push(&Partition::from("a"), Event { position: 1, ..Event::default() });
         let batch = builder.finish().unwrap();
         let failure = Failure::rejected("too-large", "");
-        let letter = DeadLetter { path: &path, batch: &batch, failure: &failure, attempts: 1, since: None };
+        let letter =
+            DeadLetter { path: &path, batch: &batch, failure: &failure, attempts: 1, since: None, range: None };
         for (max_size, kept) in [(1 << 20, true), (10, false)] {
             let segments = Segments::new(directory.path().into(), max_size);
             assert_eq!(Counted::new(Arc::new(segments), counts.clone()).put(letter).await.is_ok(), kept);

@@ -1,4 +1,4 @@
-//! One dead letter as one line of JSON. `docs/dead-letters.md` fixes the fields.
+//! One dead letter as one line of JSON, as it is written. `docs/dead-letters.md` fixes the fields.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -10,11 +10,25 @@ use serde::Serialize;
 use super::DeadLetter;
 use crate::batch::Batch;
 
+/// What is known of an event from before it failed: where it came from, and how it fared when it was given up before.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Past {
+    /// The name of its source, where it is known.
+    pub source: Option<String>,
+    /// Attempts before it was sent again.
+    pub attempts: u32,
+    /// When the first of all attempts began, in milliseconds since the Unix epoch.
+    pub first_attempt: Option<u64>,
+    /// How many times it was sent again.
+    pub replays: u32,
+}
+
 /// The fields, in the order in which they are written.
 #[derive(Serialize)]
 struct Record<'a> {
     pipeline: &'a str,
     sink: &'a str,
+    source: Option<&'a str>,
     kind: &'static str,
     code: &'a str,
     message: &'a str,
@@ -22,8 +36,10 @@ struct Record<'a> {
     /// Milliseconds since the Unix epoch, as all times.
     first_attempt: Option<u64>,
     time: u64,
+    replays: u32,
     partition: &'a str,
     position: u64,
+    range: Option<(u64, u64)>,
     timestamp: i64,
     key: Option<Bytes<'a>>,
     headers: Vec<(Bytes<'a>, Option<Bytes<'a>>)>,
@@ -47,29 +63,35 @@ impl<'a> From<&'a [u8]> for Bytes<'a> {
     }
 }
 
-/// Appends a line for each event.
-pub(super) fn write(letter: &DeadLetter, now: SystemTime, lines: &mut Vec<u8>) -> Result<(), serde_json::Error> {
+/// A line for each event of a letter. `past` says what is known of the event in a row.
+///
+/// Fails only where a line can't be held in memory.
+pub fn encode(letter: &DeadLetter, past: impl Fn(usize) -> Past) -> Result<Vec<u8>, serde_json::Error> {
+    let (now, mut lines) = (SystemTime::now(), Vec::new());
     for row in 0..letter.batch.len() {
-        serde_json::to_writer(&mut *lines, &record(letter, now, row))?;
+        serde_json::to_writer(&mut lines, &record(letter, &past(row), now, row))?;
         lines.push(b'\n');
     }
-    Ok(())
+    Ok(lines)
 }
 
-fn record<'a>(letter: &DeadLetter<'a>, now: SystemTime, row: usize) -> Record<'a> {
+fn record<'a>(letter: &DeadLetter<'a>, past: &'a Past, now: SystemTime, row: usize) -> Record<'a> {
     let batch: &Batch = letter.batch;
     let value = |column: &'a arrow_array::BinaryArray| column.is_valid(row).then(|| column.value(row).into());
     Record {
         pipeline: &letter.path.pipeline,
         sink: &letter.path.sink,
+        source: past.source.as_deref(),
         kind: letter.failure.kind.name(),
         code: &letter.failure.code,
         message: &letter.failure.message,
-        attempts: letter.attempts,
-        first_attempt: letter.since.map(millis),
+        attempts: past.attempts.saturating_add(letter.attempts),
+        first_attempt: past.first_attempt.or_else(|| letter.since.map(millis)),
         time: millis(now),
+        replays: past.replays,
         partition: batch.origin().partition_of(row).as_str(),
         position: batch.origin().positions()[row],
+        range: letter.range,
         timestamp: batch.timestamps()[row],
         key: batch.key().and_then(value),
         headers: match batch.headers() {
@@ -80,6 +102,7 @@ fn record<'a>(letter: &DeadLetter<'a>, now: SystemTime, row: usize) -> Record<'a
     }
 }
 
-fn millis(time: SystemTime) -> u64 {
+/// Milliseconds since the Unix epoch.
+pub(super) fn millis(time: SystemTime) -> u64 {
     time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
 }

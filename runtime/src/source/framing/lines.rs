@@ -193,7 +193,7 @@ impl Lines {
         );
         let columns = Columns { offsets: vec![0, kept.len() as i32], positions: vec![start] };
         let batch = columns.batch(Buffer::from_vec(kept), &self.partition, now)?;
-        let rejects = Rejects { batch, code: "too-long", message };
+        let rejects = Rejects { batch, code: "too-long", message, range: Some((start, end)) };
         Ok(Block {
             batch: Columns::with_room(0).batch(Buffer::default(), &self.partition, now)?,
             ends: Vec::new(),
@@ -396,6 +396,7 @@ mod tests {
         let rejects = blocks[0].rejects.as_ref().unwrap();
         assert_eq!((rejects.code, rejects.batch.payload().value(0)), ("too-long", &[b'x'; 1000][..]));
         assert!(rejects.message.contains("bytes 5 to 1000005 of f@1 has 1000000 bytes"), "{}", rejects.message);
+        assert_eq!(rejects.range, Some((5, 1_000_005)));
         assert!(blocks[0].ends.is_empty());
         assert_eq!(all(&blocks).0, [(1_000_006, b"short".to_vec())]);
     }
