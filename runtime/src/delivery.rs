@@ -166,6 +166,7 @@ impl Delivery {
                 }
             };
             tokio::select! {
+                biased;
                 Some(done) = busy.join_next() => idle.push(self.lanes.rejoin(done)?),
                 batch = next => match (batch?, idle.pop()) {
                     (Some(batch), Some(lane)) => {
@@ -213,6 +214,7 @@ impl Delivery {
             }
             let due = self.batcher.due();
             tokio::select! {
+                biased;
                 popped = self.queue.pop() => match popped {
                     Some((since, envelope)) => self.batcher.push(since, envelope),
                     None => break self.batcher.cut(),

@@ -18,4 +18,6 @@ pub use overview::{Overview, SinkView, SourceView};
 pub use run::{Ended, Pipelines, Signals};
 
 #[cfg(test)]
+mod model;
+#[cfg(test)]
 mod tests;

@@ -219,6 +219,7 @@ impl Shared {
                 Err(Unkept::Full { .. }) => {
                     self.gate.close(Cause::DeadLettersFull);
                     tokio::select! {
+                        biased;
                         () = sleep(self.settings.gate.probe) => {}
                         // Given up, to be read again.
                         () = self.given_up() => return Ok(()),

@@ -257,6 +257,7 @@ impl Running {
                 Err(full @ Unkept::Full { .. }) => {
                     warn!(path = %path.name(), %full, "the source waits");
                     tokio::select! {
+                        biased;
                         () = sleep(FULL_PAUSE) => {}
                         () = set(&mut self.feed.signals.give_up) => return Ok(()),
                     }

@@ -14,11 +14,18 @@ use crate::envelope::{PathName, Positions};
 use crate::source::Resume;
 
 /// The file `positions.json`, written anew as a whole. Cloning gives the same file.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(super) struct Store {
     path: PathBuf,
     saved: Arc<Mutex<Saved>>,
+    /// In place of the file.
+    #[cfg(test)]
+    witness: Option<Witness>,
 }
+
+/// Sees what is saved, and says whether it is.
+#[cfg(test)]
+pub(super) type Witness = Arc<dyn Fn(&Positions) -> io::Result<()> + Send + Sync>;
 
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
 struct Saved {
@@ -41,7 +48,18 @@ impl Store {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Saved::default(),
             Err(error) => return Err(error),
         };
-        Ok(Store { path, saved: Arc::new(Mutex::new(saved)) })
+        Ok(Store {
+            path,
+            saved: Arc::new(Mutex::new(saved)),
+            #[cfg(test)]
+            witness: None,
+        })
+    }
+
+    /// Without a file. What is saved lives as long as the store.
+    #[cfg(test)]
+    pub(super) fn witnessed(witness: Witness) -> Store {
+        Store { path: PathBuf::new(), saved: Arc::default(), witness: Some(witness) }
     }
 
     /// What was saved for a source.
@@ -53,6 +71,12 @@ impl Store {
     /// Saves the positions of one source, durably, and keeps those of the others. Nothing new is not written again.
     pub(super) async fn save(&self, source: &str, memo: Value, positions: &Positions) -> io::Result<()> {
         let new = SavedSource::new(memo, positions);
+        #[cfg(test)]
+        if let Some(witness) = &self.witness {
+            witness(positions)?;
+            self.saved.lock().unwrap_or_else(PoisonError::into_inner).sources.insert(source.to_owned(), new);
+            return Ok(());
+        }
         let store = self.clone();
         let source = source.to_owned();
         let saving = tokio::task::spawn_blocking(move || {
