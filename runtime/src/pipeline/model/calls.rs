@@ -1,7 +1,6 @@
 //! Calls of a sink: what must hold when one begins, and what follows from how it ends.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::time::Instant;
 
@@ -40,7 +39,7 @@ pub(super) struct Call {
     pub(super) events: Vec<usize>,
     bytes: usize,
     began: Instant,
-    timeout: Duration,
+    deadline: Instant,
     ended: bool,
 }
 
@@ -57,7 +56,7 @@ impl Call {
                 number,
                 bytes: batch.bytes(),
                 began: Instant::now(),
-                timeout: context.timeout,
+                deadline: context.deadline,
                 ended: false,
                 events,
             };
@@ -136,8 +135,10 @@ impl State {
 
     fn check_limits(&mut self, call: &Call) {
         let Some(sink) = self.sink(call.path) else { return };
-        let most_events = sink.contract.max_events.map_or(usize::MAX, |most| most.get()).min(sink.settings.batch_size.get());
-        let most_bytes = sink.contract.max_bytes.map_or(u64::MAX, |most| most.get() as u64).min(sink.settings.batch_bytes);
+        let most_events =
+            sink.contract.max_events.map_or(usize::MAX, |most| most.get()).min(sink.settings.batch_size.get());
+        let most_bytes =
+            sink.contract.max_bytes.map_or(u64::MAX, |most| most.get() as u64).min(sink.settings.batch_bytes);
         let (events, bytes) = (call.events.len(), call.bytes as u64);
         let name = self.paths[call.path].name.clone();
         if events == 0 || events > most_events || (events > 1 && bytes > most_bytes) {
@@ -155,7 +156,9 @@ impl State {
                 self.fail("routes", || format!("{name} gets event {event}, which is not for it"));
             } else if done >= handed {
                 self.fail("duplicates", || {
-                    format!("{name} gets event {event} again: handed over {handed} times, done or in flight {done} times")
+                    format!(
+                        "{name} gets event {event} again: handed over {handed} times, done or in flight {done} times"
+                    )
                 });
             }
         }
@@ -214,7 +217,7 @@ impl State {
     }
 
     fn end_call(&mut self, call: &Call, end: End) {
-        let late = call.began.elapsed() + TICK >= call.timeout;
+        let late = Instant::now() + TICK >= call.deadline;
         let lost = matches!(end, End::Lost(_) | End::Dropped);
         let path = &mut self.paths[call.path];
         path.in_flight = path.in_flight.saturating_sub(1);
@@ -231,8 +234,8 @@ impl State {
             return;
         }
         let name = self.paths[call.path].name.clone();
-        if call.began.elapsed() > call.timeout + TICK {
-            self.fail("deadline", || format!("{name} call {} took longer than its timeout", call.number));
+        if Instant::now() > call.deadline + TICK {
+            self.fail("deadline", || format!("{name} call {} went on after its deadline", call.number));
         }
         self.note(|| format!("{name} call {} ended: {end:?}", call.number));
         match end {
@@ -287,7 +290,9 @@ impl State {
         let path = &mut self.paths[call.path];
         match kind {
             FailureKind::Halted => path.gate.close(probe),
-            FailureKind::Transient { after: Some(advice) } if retry.attempts.is_none() && retry.max_elapsed.is_none() => {
+            FailureKind::Transient { after: Some(advice) }
+                if retry.attempts.is_none() && retry.max_elapsed.is_none() =>
+            {
                 path.gate.close(advice.min(retry.max_advice));
             }
             _ => path.gate.open(),

@@ -16,7 +16,11 @@ pub(super) struct Letters(pub(super) World);
 impl DeadLetters for Letters {
     async fn put(&self, letter: DeadLetter<'_>) -> Result<(), Unkept> {
         let what = self.0.with(State::keeping);
-        let pause = async |millis| if millis > 0 { sleep(Duration::from_millis(millis)).await };
+        let pause = async |millis| {
+            if millis > 0 {
+                sleep(Duration::from_millis(millis)).await
+            }
+        };
         match what {
             Keeping::Full => return Err(Unkept::Full { max_size: String::new(), place: String::new() }),
             Keeping::Fails => {
@@ -58,8 +62,7 @@ impl State {
     fn check_letter(&mut self, path: usize, event: usize, letter: &DeadLetter<'_>) {
         let (kind, code) = (letter.failure.kind, &*letter.failure.code);
         let Path { name, takes, events, open_failed, .. } = &self.paths[path];
-        let (name, takes, now) = (name.clone(), takes[event], &events[event].now);
-        let open_failed = open_failed.clone();
+        let (name, takes, now, open_failed) = (name.clone(), takes[event], &events[event].now, *open_failed);
         let problem = if now.told + now.dead + now.in_flight >= now.handed {
             Some(format!("it is done or in flight already, and was handed over {} times", now.handed))
         } else if self.paths[path].sink.is_none() {
@@ -72,10 +75,9 @@ impl State {
         } else {
             let last = now.last;
             let reason = last.is_some_and(|(of, named)| (named, of.name()) == (code, kind.name()));
-            match open_failed.is_empty() {
-                true => (!reason).then(|| format!("its last failure was {last:?}")),
-                false => None,
-            }
+            // Of an event that was handed over twice, the other one may have failed since.
+            (!reason && now.handed == 1 && !(open_failed && code.starts_with("open-")))
+                .then(|| format!("its last failure was {last:?}"))
         };
         if let Some(problem) = problem.or_else(|| self.check_attempts(path, event, letter)) {
             let attempts = letter.attempts;
@@ -90,7 +92,7 @@ impl State {
         let sink = self.sink(path)?;
         let retry = &sink.settings.retry;
         let now = &self.paths[path].events[event].now;
-        if now.handed > 1 || &*letter.failure.code == "stopped" || !self.paths[path].open_failed.is_empty() {
+        if now.handed > 1 || &*letter.failure.code == "stopped" || self.paths[path].open_failed {
             return None;
         }
         // Beside other calls in its instance, breaking it is not charged the first time.
@@ -113,4 +115,3 @@ impl State {
         (spent < most).then(|| format!("{spent} of {most} attempts were spent"))
     }
 }
-

@@ -89,9 +89,19 @@ fn run_once(world: &World, store: &Store, number: usize) {
     });
 }
 
+/// One channel for each who listens: they hear of it in their order, as the same schedule is always the same.
+#[derive(Default)]
 struct Signals {
     stop: watch::Sender<bool>,
-    give_up: watch::Sender<bool>,
+    give_up: Vec<watch::Sender<bool>>,
+}
+
+impl Signals {
+    fn give_up(&mut self) -> watch::Receiver<bool> {
+        let (sender, receiver) = watch::channel(false);
+        self.give_up.push(sender);
+        receiver
+    }
 }
 
 /// Until the run ends, or is ended.
@@ -116,7 +126,9 @@ async fn attend(world: &World, plan: &Run, signals: &Signals, feed: Feed) -> End
             state.given_up = Some(Instant::now());
         });
         signals.stop.send_replace(true);
-        signals.give_up.send_replace(true);
+        for give_up in &signals.give_up {
+            give_up.send_replace(true);
+        }
         std::future::pending::<()>().await
     };
     tokio::select! {
@@ -155,7 +167,7 @@ fn judge(world: &World, ended: Result<(), FeedError>) -> Ended {
 
 /// The parts of a run, put together like those of a configuration.
 fn build(world: &World, store: &Store) -> (Signals, Feed) {
-    let signals = Signals { stop: watch::Sender::new(false), give_up: watch::Sender::new(false) };
+    let mut signals = Signals::default();
     let schedule = world.lock().schedule.clone();
     let saved = store.of("source");
     let mut ledger = Ledger::new();
@@ -168,17 +180,16 @@ fn build(world: &World, store: &Store) -> (Signals, Feed) {
         ledger.path(name, resume, metrics)
     };
     let framing = rejects(&mut ledger, NOBODY);
-    let (mut fans, mut names) = (Vec::new(), Vec::new());
+    let mut fans = Vec::new();
     for (number, pipeline) in schedule.pipelines.iter().enumerate() {
         let name = format!("p{number}");
-        let (router, sinks) = fan(world, &saved, pipeline, &name, &signals, &mut ledger, &mut deliveries);
-        names.extend(sinks.iter().map(|(path, _)| path.name().clone()));
+        let (router, sinks) = fan(world, &saved, pipeline, &name, &mut signals, &mut ledger, &mut deliveries);
         fans.push(Fan { router, sinks, rejects: rejects(&mut ledger, &name) });
     }
     let feed = Feed {
         name: "source".into(),
         open: Box::new(source::Scripted(world.clone())),
-        resume: saved.resume(names.iter()),
+        resume: saved.resume(ledger.positions().keys()),
         ledger,
         fans,
         framing,
@@ -187,7 +198,7 @@ fn build(world: &World, store: &Store) -> (Signals, Feed) {
         position_interval: schedule.position_interval,
         metrics: Arc::new(SourceMetrics::default()),
         deliveries,
-        signals: FeedSignals { stop: signals.stop.subscribe(), give_up: signals.give_up.subscribe() },
+        signals: FeedSignals { stop: signals.stop.subscribe(), give_up: signals.give_up() },
     };
     (signals, feed)
 }
@@ -199,7 +210,7 @@ fn fan(
     saved: &SavedSource,
     pipeline: &Pipeline,
     name: &str,
-    signals: &Signals,
+    signals: &mut Signals,
     ledger: &mut Ledger,
     deliveries: &mut JoinSet<Result<(), Stopped>>,
 ) -> (Router, Sinks) {
@@ -220,7 +231,7 @@ fn fan(
             dead_letters: Arc::new(Letters(world.clone())),
             metrics: metrics.clone(),
             keep_unfinished: !state.schedule.replayable,
-            give_up: signals.give_up.subscribe(),
+            give_up: signals.give_up(),
         });
         let queue = delivery.queue().clone();
         state.paths[at].queue = Some(queue.clone());

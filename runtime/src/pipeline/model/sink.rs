@@ -48,6 +48,7 @@ impl Connect for Scripted {
             state.note(|| format!("{name} opens instance {instance}: {what:?}"));
             (instance, what)
         });
+        let mut opening = InOpening { world: &self.world, path: self.path, instance, done: false };
         let failure = match what {
             Opening::Works => None,
             Opening::Slow(millis) => {
@@ -60,6 +61,7 @@ impl Connect for Scripted {
             Opening::Rejected => Some(Failure::rejected("open-400", "")),
             Opening::Panic => Some(Failure::halted("panic", "")),
         };
+        opening.done = true;
         self.world.with(|state| state.opened(self.path, instance, failure.as_ref()));
         match failure {
             None => Ok(Arc::new(Open { world: self.world.clone(), path: self.path, instance, takes: self.takes })),
@@ -69,10 +71,29 @@ impl Connect for Scripted {
     }
 }
 
+/// An instance that is being opened. Dropping it is how that ends when time is up.
+struct InOpening<'a> {
+    world: &'a World,
+    path: usize,
+    instance: usize,
+    done: bool,
+}
+
+impl Drop for InOpening<'_> {
+    fn drop(&mut self) {
+        if !self.done {
+            let failure = Failure::transient("open-timeout", "");
+            self.world.with(|state| state.opened(self.path, self.instance, Some(&failure)));
+        }
+    }
+}
+
 impl State {
     fn opened(&mut self, path: usize, instance: usize, failure: Option<&Failure>) {
         let probe = self.sink(path).map_or(Duration::ZERO, |sink| sink.settings.gate.probe);
-        let path = &mut self.paths[path];
+        // What a killed run drops is of no account.
+        let Some(path) = self.paths.get_mut(path).filter(|_| !self.killed) else { return };
+        path.open_failed |= failure.is_some();
         match failure {
             None => path.instances[instance].opened = Some(tokio::time::Instant::now()),
             // Whatever is not transient is halted.
@@ -127,7 +148,11 @@ impl Sink for Open {
         let notified = broke.notified();
         tokio::pin!(notified);
         notified.as_mut().enable();
-        let pause = async |millis| if millis > 0 { sleep(Duration::from_millis(millis)).await };
+        let pause = async |millis| {
+            if millis > 0 {
+                sleep(Duration::from_millis(millis)).await
+            }
+        };
         let work = async {
             pause(self.takes.0 + slow).await;
             self.world.with(|state| state.write(&call, &wrote));
@@ -182,7 +207,8 @@ impl Open {
             }
             How::Lie => {
                 call.end(End::Failed(FailureKind::Unknown, "bad-report"));
-                let refused = vec![Refusal { rows: RowSet::from_rows(vec![rows as u32]), failure: Failure::rejected("no", "") }];
+                let refused =
+                    vec![Refusal { rows: RowSet::from_rows(vec![rows as u32]), failure: Failure::rejected("no", "") }];
                 Ok(Outcome::new(rows, refused, None)?)
             }
             How::Trap => {

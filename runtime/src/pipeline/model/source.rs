@@ -14,6 +14,9 @@ use crate::batch::{BatchBuilder, Event, Partition};
 use crate::envelope::{Block, Rejects};
 use crate::source::{Demand, Input, Open, Resume, Source, SourceError};
 
+/// With more in one run, its events come again and again.
+const MOST_REASSIGNS: u64 = 8;
+
 pub(super) struct Scripted(pub(super) World);
 
 #[async_trait]
@@ -34,7 +37,17 @@ impl Open for Scripted {
             .collect();
         self.0.with(|state| state.note(|| format!("the source begins at {begins:?}")));
         let parts = begins.iter().map(|begin| Part { cursor: *begin, acknowledged: *begin, assigned: false }).collect();
-        Ok(Box::new(Reading { world: self.0.clone(), schedule, run, rng, parts, next: None, urgent: None, began: false }))
+        Ok(Box::new(Reading {
+            world: self.0.clone(),
+            schedule,
+            run,
+            rng,
+            parts,
+            next: None,
+            urgent: None,
+            began: false,
+            reassigns: MOST_REASSIGNS,
+        }))
     }
 }
 
@@ -49,6 +62,8 @@ struct Reading {
     /// What comes while no events are taken.
     urgent: Option<(Instant, Step)>,
     began: bool,
+    /// Assignments that may still begin anew.
+    reassigns: u64,
 }
 
 struct Part {
@@ -72,11 +87,14 @@ enum Step {
 impl Source for Reading {
     async fn next(&mut self, demand: Demand) -> Result<Input, SourceError> {
         let (at, step) = match demand {
-            Demand::Events => *self.next.get_or_insert_with(|| draw(&mut self.rng, &self.schedule, self.run, &self.parts, self.began)),
-            Demand::Nothing => {
-                *self.urgent.get_or_insert_with(|| draw_urgent(&mut self.rng, &self.schedule, self.run, &self.parts, self.began))
-            }
+            Demand::Events => self.next.unwrap_or_else(|| self.draw()),
+            Demand::Nothing => self.urgent.unwrap_or_else(|| self.draw_urgent()),
         };
+        // The future may be dropped: what was drawn stays.
+        match demand {
+            Demand::Events => self.next = Some((at, step)),
+            Demand::Nothing => self.urgent = Some((at, step)),
+        }
         sleep_until(at).await;
         if let Step::Never = step {
             std::future::pending::<()>().await;
@@ -100,42 +118,53 @@ impl Source for Reading {
     }
 }
 
-fn draw(rng: &mut Rng, schedule: &Schedule, run: usize, parts: &[Part], began: bool) -> (Instant, Step) {
-    let plan = &schedule.runs[run];
-    let pause = if rng.percent(plan.pauses) { rng.scale(1000) } else { 0 };
-    let left = schedule.partitions.iter().zip(parts).any(|(partition, part)| part.cursor < partition.end);
-    let unassigned = parts.iter().position(|part| !part.assigned);
-    let step = match unassigned {
-        _ if !began => Step::Assign(None),
-        Some(partition) if rng.percent(50) || !left => Step::Assign(Some(partition)),
-        _ if rng.percent(plan.errors) => Step::Fail,
-        None if left && rng.percent(plan.reassigns) => reassign(rng, parts),
-        _ if parts.iter().zip(&schedule.partitions).any(|(part, of)| part.assigned && part.cursor < of.end) => Step::Block,
-        Some(partition) => Step::Assign(Some(partition)),
-        None => Step::End,
-    };
-    (Instant::now() + Duration::from_millis(pause), step)
-}
+impl Reading {
+    fn draw(&mut self) -> (Instant, Step) {
+        let plan = &self.schedule.runs[self.run];
+        let pause = if self.rng.percent(plan.pauses) { self.rng.scale(1000) } else { 0 };
+        let unassigned = self.parts.iter().position(|part| !part.assigned);
+        let left = self.is_left(|_| true);
+        let step = match unassigned {
+            _ if !self.began => Step::Assign(None),
+            Some(partition) if self.rng.percent(50) || !left => Step::Assign(Some(partition)),
+            _ if self.rng.percent(plan.errors) => Step::Fail,
+            None if left && self.reassigns > 0 && self.rng.percent(plan.reassigns) => self.reassign(),
+            _ if self.is_left(|part| part.assigned) => Step::Block,
+            Some(partition) => Step::Assign(Some(partition)),
+            None => Step::End,
+        };
+        (Instant::now() + Duration::from_millis(pause), step)
+    }
 
-fn reassign(rng: &mut Rng, parts: &[Part]) -> Step {
-    let partition = rng.below(parts.len() as u64) as usize;
-    if rng.percent(70) { Step::Revoke(partition) } else { Step::Assign(Some(partition)) }
-}
+    fn draw_urgent(&mut self) -> (Instant, Step) {
+        let at = Instant::now() + Duration::from_millis(self.rng.scale(500));
+        let plan = &self.schedule.runs[self.run];
+        let unassigned = self.parts.iter().position(|part| !part.assigned);
+        let step = match unassigned {
+            _ if !self.began => Step::Never,
+            Some(partition) => Step::Assign(Some(partition)),
+            None if !self.is_left(|_| true) => Step::End,
+            None if self.reassigns > 0 && self.rng.percent(plan.reassigns) => self.reassign(),
+            None if self.rng.percent(plan.errors) => Step::Fail,
+            None => Step::Never,
+        };
+        (at, step)
+    }
 
-fn draw_urgent(rng: &mut Rng, schedule: &Schedule, run: usize, parts: &[Part], began: bool) -> (Instant, Step) {
-    let at = Instant::now() + Duration::from_millis(rng.scale(500));
-    let plan = &schedule.runs[run];
-    let unassigned = parts.iter().position(|part| !part.assigned);
-    let left = schedule.partitions.iter().zip(parts).any(|(partition, part)| part.cursor < partition.end);
-    let step = match unassigned {
-        _ if !began => Step::Never,
-        Some(partition) => Step::Assign(Some(partition)),
-        None if !left => Step::End,
-        None if rng.percent(plan.reassigns) => reassign(rng, parts),
-        None if rng.percent(plan.errors) => Step::Fail,
-        None => Step::Never,
-    };
-    (at, step)
+    fn reassign(&mut self) -> Step {
+        self.reassigns -= 1;
+        let partition = self.rng.below(self.parts.len() as u64) as usize;
+        if self.rng.percent(70) { Step::Revoke(partition) } else { Step::Assign(Some(partition)) }
+    }
+
+    /// Whether one of these partitions was not read to its end.
+    fn is_left(&self, of: impl Fn(&Part) -> bool) -> bool {
+        self.schedule
+            .partitions
+            .iter()
+            .zip(&self.parts)
+            .any(|(partition, part)| of(part) && part.cursor < partition.end)
+    }
 }
 
 impl Reading {
@@ -185,7 +214,8 @@ impl Reading {
     /// The next events of some partitions.
     fn block(&mut self) -> Block {
         let mut room = self.rng.within(1, self.schedule.runs[self.run].block) as usize;
-        let (mut events, mut rejects, mut ends, mut numbers) = (BatchBuilder::new(), BatchBuilder::new(), Vec::new(), Vec::new());
+        let (mut events, mut rejects, mut ends, mut numbers) =
+            (BatchBuilder::new(), BatchBuilder::new(), Vec::new(), Vec::new());
         let first = self.rng.below(self.parts.len() as u64) as usize;
         for turn in 0..self.parts.len() {
             let number = (first + turn) % self.parts.len();
@@ -235,7 +265,8 @@ impl State {
         self.note(|| format!("the source hands over {numbers:?} up to {ends:?}"));
         let schedule = self.schedule.clone();
         for path in &mut self.paths {
-            let most = path.sink.map(|(pipeline, sink)| schedule.pipelines[pipeline].sinks[sink].settings.buffer.max_bytes);
+            let most =
+                path.sink.map(|(pipeline, sink)| schedule.pipelines[pipeline].sinks[sink].settings.buffer.max_bytes);
             path.oversized |= most.is_some_and(|most| bytes as u64 > most);
             for number in numbers {
                 let event = &schedule.events[*number];

@@ -67,7 +67,10 @@ impl State {
             if unsettled > self.may_be_dropped(path) {
                 let name = self.paths[path].name.clone();
                 return self.fail(rule, || {
-                    format!("{rule} up to {}/{to}, but event {event} is not final for {name}", partition_name(partition))
+                    format!(
+                        "{rule} up to {}/{to}, but event {event} is not final for {name}",
+                        partition_name(partition)
+                    )
                 });
             }
         }

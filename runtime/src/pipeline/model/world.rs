@@ -73,7 +73,8 @@ pub(super) struct Path {
     pub(super) in_flight: usize,
     pub(super) opened: usize,
     pub(super) closed: usize,
-    pub(super) open_failed: Vec<&'static str>,
+    /// In this run opening failed, which charges events that the sink does not get to see.
+    pub(super) open_failed: bool,
     pub(super) gate: GateModel,
     /// For each partition, the position that it resumes from, and that after the last event that was first written in this run.
     pub(super) resume: Vec<u64>,
@@ -187,13 +188,14 @@ impl State {
         let partitions = self.schedule.partitions.len();
         for path in &mut self.paths {
             let saved = self.saved.get(&path.name);
-            let resume = |partition| saved.and_then(|saved| saved.get(&partition_name(partition))).copied().unwrap_or(0);
+            let resume =
+                |partition| saved.and_then(|saved| saved.get(&partition_name(partition))).copied().unwrap_or(0);
             path.resume = (0..partitions).map(resume).collect();
             path.highest = vec![0; partitions];
             path.events.iter_mut().for_each(|event| event.now = Now::default());
             path.instances.clear();
             (path.in_flight, path.bytes, path.oversized) = (0, 0, false);
-            path.open_failed.clear();
+            path.open_failed = false;
             path.gate = GateModel::default();
             path.dropped += path.metrics.dropped.get();
             path.metrics = Arc::default();
@@ -341,7 +343,7 @@ impl Path {
             in_flight: 0,
             opened: 0,
             closed: 0,
-            open_failed: Vec::new(),
+            open_failed: false,
             gate: GateModel::default(),
             resume: Vec::new(),
             highest: Vec::new(),
