@@ -164,7 +164,7 @@ impl Path {
     }
 
     /// The rows that this path has not had before a restart.
-    fn unseen(&self, batch: &Batch, rows: &RowSet) -> RowSet {
+    pub fn unseen(&self, batch: &Batch, rows: &RowSet) -> RowSet {
         if self.0.resume.is_empty() {
             return rows.clone();
         }

@@ -215,14 +215,13 @@ impl Builder<'_> {
         let mut ledger = Ledger::new();
         let mut deliveries = JoinSet::new();
         let framing = self.rejects(&mut ledger, &saved, NOBODY);
-        let (plan, mut fans, mut names) = (self.plan, Vec::new(), Vec::new());
+        let (plan, mut fans) = (self.plan, Vec::new());
         for pipeline in plan.pipelines.iter().filter(|pipeline| pipeline.source == source.name) {
             fans.push(self.fan(pipeline, &saved, &mut ledger, &mut deliveries, open.replayable()));
-            let path = |sink: &str| PathName { pipeline: pipeline.name.as_str().into(), sink: sink.into() };
-            names.extend(pipeline.sinks.iter().map(|sink| path(&sink.name)));
         }
         Feed {
-            resume: saved.resume(names.iter()),
+            // What is rejected without a sink needs its events as much as a sink does.
+            resume: saved.resume(ledger.positions().keys()),
             name,
             open,
             ledger,

@@ -141,16 +141,22 @@ impl Running {
 
     async fn take(&mut self, input: Input) -> Result<(), FeedError> {
         match input {
-            Input::Assigned(partitions) => {
-                for (partition, begin) in &partitions {
-                    self.feed.ledger.assign(partition, *begin);
-                }
-            }
+            Input::Assigned(_) | Input::Revoked(_) => self.reassign(&input),
             Input::Block(block) => self.hand_on(&block).await?,
-            Input::Revoked(partitions) => partitions.iter().for_each(|partition| self.feed.ledger.revoke(partition)),
             Input::Ended => self.stop_reading(),
         }
         Ok(())
+    }
+
+    fn reassign(&self, input: &Input) {
+        let ledger = &self.feed.ledger;
+        match input {
+            Input::Assigned(partitions) => {
+                partitions.iter().for_each(|(partition, begin)| ledger.assign(partition, *begin))
+            }
+            Input::Revoked(partitions) => partitions.iter().for_each(|partition| ledger.revoke(partition)),
+            Input::Block(_) | Input::Ended => {}
+        }
     }
 
     fn source_failed(&mut self, error: SourceError) {
@@ -167,26 +173,34 @@ impl Running {
     async fn hand_on(&mut self, block: &Block) -> Result<(), FeedError> {
         self.feed.metrics.events.add(block.batch.len() as u64);
         self.feed.metrics.bytes.add(block.batch.payload_bytes() as u64);
-        if let Some(rejects) = &block.rejects {
-            self.feed.metrics.rejected.add(rejects.batch.len() as u64);
-            if let Some(envelope) = self.feed.framing.take_rejects(&rejects.batch)? {
+        let unframed = match &block.rejects {
+            None => None,
+            Some(rejects) => {
+                self.feed.metrics.rejected.add(rejects.batch.len() as u64);
                 let failure = Failure::rejected(rejects.code, rejects.message.as_str());
-                self.reject(self.feed.framing.clone(), envelope, failure).await?;
+                self.feed.framing.take_rejects(&rejects.batch)?.map(|envelope| (envelope, failure))
             }
-        }
+        };
         // It wants none of the events, and has seen them all.
         drop(self.feed.framing.take(block, &RowSet::default())?);
-        for fan in 0..self.feed.fans.len() {
-            let Routed { sinks, not_taken, failed } = self.feed.fans[fan].router.route(&block.batch);
-            for (sink, rows) in sinks.iter().enumerate() {
-                let (path, queue) = &self.feed.fans[fan].sinks[sink];
-                if let Some(envelope) = path.take(block, rows)? {
-                    let queue = queue.clone();
-                    let room = self.room(&queue, envelope.batch().bytes()).await?;
-                    queue.push(envelope, room);
-                }
+        // Every path takes its part before anybody waits: a partition that is revoked meanwhile is revoked for all.
+        let (mut queued, mut rejected) = (Vec::new(), Vec::new());
+        for fan in &self.feed.fans {
+            let Routed { sinks, not_taken, failed } = fan.router.route(&block.batch);
+            for ((path, queue), rows) in fan.sinks.iter().zip(&sinks) {
+                queued.extend(path.take(block, rows)?.map(|envelope| (queue.clone(), envelope)));
             }
-            self.reject_unrouted(fan, block, &not_taken, &failed).await?;
+            rejected.extend(take_unrouted(&fan.rejects, block, &not_taken, &failed)?);
+        }
+        if let Some((envelope, failure)) = unframed {
+            self.reject(self.feed.framing.clone(), envelope, failure).await?;
+        }
+        for (queue, envelope) in queued {
+            let room = self.room(&queue, envelope.batch().bytes()).await?;
+            queue.push(envelope, room);
+        }
+        for (path, envelope, failure) in rejected {
+            self.reject(path, envelope, failure).await?;
         }
         Ok(())
     }
@@ -207,9 +221,7 @@ impl Running {
                 () = set(&mut self.feed.signals.give_up) => return Ok(Some(Charge::default())),
                 Some(done) = self.feed.deliveries.join_next() => done??,
                 input = self.source.next(Demand::Nothing), if self.reading => match input {
-                    Ok(Input::Revoked(partitions)) => {
-                        partitions.iter().for_each(|partition| self.feed.ledger.revoke(partition));
-                    }
+                    Ok(input @ (Input::Assigned(_) | Input::Revoked(_))) => self.reassign(&input),
                     // It would say so again and again, and nobody else would get to run.
                     Ok(Input::Ended) => {
                         self.reading = false;
@@ -224,24 +236,6 @@ impl Running {
                 },
             }
         }
-    }
-
-    /// What no sink takes, where that is to be a dead letter.
-    async fn reject_unrouted(
-        &mut self,
-        fan: usize,
-        block: &Block,
-        not_taken: &RowSet,
-        failed: &RowSet,
-    ) -> Result<(), FeedError> {
-        let path = self.feed.fans[fan].rejects.clone();
-        let both = not_taken.union(failed);
-        let Some(envelope) = path.take(block, &both)? else { return Ok(()) };
-        let (failed, not_taken) = envelope.select(&failed.within(&both))?;
-        let no_condition = "no sink takes it, and `otherwise` is \"reject\"";
-        self.reject(path.clone(), not_taken, Failure::rejected("not-taken", no_condition)).await?;
-        let no_answer = "the conditions that it was asked could not be evaluated";
-        self.reject(path, failed, Failure::rejected("condition-failed", no_answer)).await
     }
 
     async fn reject(&mut self, path: Path, envelope: Envelope, failure: Failure) -> Result<(), FeedError> {
@@ -298,6 +292,25 @@ impl Running {
         }
         Ok(())
     }
+}
+
+/// What no sink takes, where that is to be a dead letter: with its path and the reason.
+fn take_unrouted(
+    path: &Path,
+    block: &Block,
+    not_taken: &RowSet,
+    failed: &RowSet,
+) -> Result<[(Path, Envelope, Failure); 2], ArrowError> {
+    // Only what the path has not had before a restart comes out of it.
+    let both = path.unseen(&block.batch, &not_taken.union(failed));
+    let failed = failed.intersection(&both);
+    let (failed, not_taken) = match path.take(block, &both)? {
+        Some(envelope) => envelope.select(&failed.within(&both))?,
+        None => Default::default(),
+    };
+    let no_condition = Failure::rejected("not-taken", "no sink takes it, and `otherwise` is \"reject\"");
+    let no_answer = Failure::rejected("condition-failed", "the conditions that it was asked could not be evaluated");
+    Ok([(path.clone(), not_taken, no_condition), (path.clone(), failed, no_answer)])
 }
 
 /// Returns once the value is true.
