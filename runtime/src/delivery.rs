@@ -156,7 +156,14 @@ impl Delivery {
     }
 
     async fn run_lanes(&mut self) -> Result<(), Stopped> {
-        let mut busy: JoinSet<Result<Lane, Stopped>> = JoinSet::new();
+        let mut busy = JoinSet::new();
+        let ended = self.run_busy(&mut busy).await;
+        // After an error calls may be in flight: they are over before their instances are closed.
+        busy.shutdown().await;
+        ended
+    }
+
+    async fn run_busy(&mut self, busy: &mut JoinSet<Result<Lane, Stopped>>) -> Result<(), Stopped> {
         let mut idle: Vec<Lane> = (0..self.concurrency).map(|number| Lane::new(self.lanes.clone(), number)).collect();
         loop {
             let next = async {

@@ -3,6 +3,7 @@
 use std::num::NonZeroUsize;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -37,9 +38,55 @@ pub(super) enum Answer {
 /// dropped and never used again.
 pub(super) struct Instances {
     connect: Arc<dyn Connect>,
-    slots: Vec<Mutex<Option<Arc<dyn Sink>>>>,
+    slots: Vec<Mutex<Option<Arc<Instance>>>>,
     overlap: NonZeroUsize,
     metrics: Arc<SinkMetrics>,
+}
+
+/// An open instance.
+struct Instance {
+    sink: Arc<dyn Sink>,
+    /// Calls in flight.
+    calls: AtomicUsize,
+    /// A call did not return.
+    lost: AtomicBool,
+    /// No new calls: the last one in flight closes it.
+    retired: AtomicBool,
+}
+
+/// A call in flight. One that is dropped before it returned loses the instance.
+struct InFlight<'a> {
+    instance: &'a Instance,
+    returned: bool,
+}
+
+impl<'a> InFlight<'a> {
+    fn new(instance: &'a Instance) -> InFlight<'a> {
+        instance.calls.fetch_add(1, Ordering::Relaxed);
+        InFlight { instance, returned: false }
+    }
+}
+
+impl Drop for InFlight<'_> {
+    fn drop(&mut self) {
+        if !self.returned {
+            self.instance.lost.store(true, Ordering::Relaxed);
+        }
+        self.instance.calls.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Instance {
+    fn is_idle(&self) -> bool {
+        self.calls.load(Ordering::Relaxed) == 0
+    }
+
+    /// Unless it is lost.
+    async fn close(&self, within: Duration) {
+        if !self.lost.load(Ordering::Relaxed) {
+            close(&*self.sink, within).await;
+        }
+    }
 }
 
 impl Instances {
@@ -53,14 +100,20 @@ impl Instances {
     /// One attempt of a lane at a batch, within the context's deadline.
     pub(super) async fn write(&self, lane: usize, batch: &Batch, context: &WriteContext) -> Answer {
         let number = lane / self.overlap;
-        let sink = match timeout_at(context.deadline, self.opened(number)).await {
-            Ok(Ok(sink)) => sink,
+        let instance = match timeout_at(context.deadline, self.opened(number)).await {
+            Ok(Ok(instance)) => instance,
             Ok(Err(failure)) => return Answer::NotOpened(failure),
             Err(_) => return not_opened_in_time(context.timeout),
         };
-        let answer = call(&*sink, batch, context, self.overlap.get() == 1).await;
-        if matches!(answer, Answer::TimedOut(_) | Answer::Broke { .. }) {
-            self.discard(number, &sink).await;
+        let mut in_flight = InFlight::new(&instance);
+        let answer = call(&*instance.sink, batch, context, self.overlap.get() == 1).await;
+        in_flight.returned = !matches!(answer, Answer::TimedOut(_) | Answer::Broke { .. });
+        let returned = in_flight.returned;
+        drop(in_flight);
+        if !returned {
+            self.discard(number, &instance).await;
+        } else if instance.retired.load(Ordering::Relaxed) && instance.is_idle() {
+            instance.close(context.timeout).await;
         }
         answer
     }
@@ -79,30 +132,36 @@ impl Instances {
         answer
     }
 
-    /// Closes the instance of a lane, so that the next call opens it anew: credentials may have changed.
+    /// Closes the instance of a lane once no call is in flight in it. The next call opens another: credentials may have
+    /// changed.
     pub(super) async fn reopen(&self, lane: usize, within: Duration) {
-        if let Some(sink) = self.slots[lane / self.overlap].lock().await.take() {
-            close(&*sink, within).await;
+        if let Some(instance) = self.slots[lane / self.overlap].lock().await.take() {
+            instance.retired.store(true, Ordering::Relaxed);
+            if instance.is_idle() {
+                instance.close(within).await;
+            }
         }
     }
 
     /// Closes all instances, each within a time.
     pub(super) async fn close(&self, within: Duration) {
         for slot in &self.slots {
-            if let Some(sink) = slot.lock().await.take() {
-                close(&*sink, within).await;
+            if let Some(instance) = slot.lock().await.take() {
+                instance.close(within).await;
             }
         }
     }
 
-    async fn opened(&self, number: usize) -> Result<Arc<dyn Sink>, Failure> {
+    async fn opened(&self, number: usize) -> Result<Arc<Instance>, Failure> {
         let mut slot = self.slots[number].lock().await;
         match &*slot {
-            Some(sink) => Ok(sink.clone()),
+            Some(instance) => Ok(instance.clone()),
             None => {
                 let sink = self.open(number).await?;
-                *slot = Some(sink.clone());
-                Ok(sink)
+                let (calls, lost, retired) = (AtomicUsize::new(0), AtomicBool::new(false), AtomicBool::new(false));
+                let instance = Arc::new(Instance { sink, calls, lost, retired });
+                *slot = Some(instance.clone());
+                Ok(instance)
             }
         }
     }
@@ -119,9 +178,9 @@ impl Instances {
     }
 
     /// New calls open another instance; those still in flight in this one end on their own.
-    async fn discard(&self, number: usize, broken: &Arc<dyn Sink>) {
+    async fn discard(&self, number: usize, broken: &Arc<Instance>) {
         let mut slot = self.slots[number].lock().await;
-        if slot.as_ref().is_some_and(|sink| Arc::ptr_eq(sink, broken)) {
+        if slot.as_ref().is_some_and(|instance| Arc::ptr_eq(instance, broken)) {
             *slot = None;
         }
     }

@@ -33,8 +33,9 @@ impl Lane {
                 return self.judge_events(piece, refused, stopped_at, round).await;
             }
             Answer::Failed(failure) if failure.kind == FailureKind::Halted => {
-                shared.instances.reopen(self.number, shared.settings.timeout).await;
+                // First: nobody may pass while the instance closes.
                 self.hold(piece, Cause::Halted(failure), round);
+                shared.instances.reopen(self.number, shared.settings.timeout).await;
             }
             Answer::Failed(failure) if failure.kind == FailureKind::Rejected => {
                 return self.halve(piece, failure, round).await;
@@ -134,13 +135,22 @@ impl Lane {
             shared.written(written);
         }
         let mut next = Vec::new();
-        for Refusal { rows, failure } in verdict.rejected.into_iter().chain(verdict.again) {
-            let part = rest.part(&rows).map_err(|error| shared.columns(error))?;
+        let mut spent = verdict.rejected;
+        for again in verdict.again {
+            let story = story.charged(again.kind);
+            match shared.decide(&story, again.kind) {
+                Decision::GiveUp => spent.extend(again.each),
+                Decision::Again(pause) => {
+                    if let Some(envelope) = rest.part(&again.rows).map_err(|error| shared.columns(error))? {
+                        next.push(shared.later(Piece { envelope, story }, pause));
+                    }
+                }
+            }
+        }
+        for Refusal { rows, failure } in spent {
             let story = story.charged(failure.kind);
-            match (part.map(|envelope| Piece { envelope, story }), shared.decide(&story, failure.kind)) {
-                (None, _) => {}
-                (Some(part), Decision::Again(pause)) => next.push(shared.later(part, pause)),
-                (Some(part), Decision::GiveUp) => shared.bury(part, &failure).await?,
+            if let Some(envelope) = rest.part(&rows).map_err(|error| shared.columns(error))? {
+                shared.bury(Piece { envelope, story }, &failure).await?;
             }
         }
         // What is left was not tried, and is not charged.

@@ -77,6 +77,11 @@ impl Lane {
         let piece = Piece { envelope, story: Story::default() };
         let mut round = Round { left: VecDeque::from([piece]), search };
         while let Some(mut piece) = round.left.pop_front() {
+            // A sink that answers at once would never be interrupted.
+            if self.shared.is_given_up() {
+                round.left.push_front(piece);
+                return self.leave(round).await;
+            }
             let answer = tokio::select! {
                 biased;
                 answer = self.attempt(&mut piece) => answer,
