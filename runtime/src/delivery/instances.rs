@@ -2,8 +2,8 @@
 
 use std::num::NonZeroUsize;
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -39,6 +39,8 @@ pub(super) enum Answer {
 pub(super) struct Instances {
     connect: Arc<dyn Connect>,
     slots: Vec<Mutex<Option<Arc<Instance>>>>,
+    /// To be closed.
+    left: std::sync::Mutex<Vec<Arc<dyn Sink>>>,
     overlap: NonZeroUsize,
     metrics: Arc<SinkMetrics>,
 }
@@ -94,7 +96,7 @@ impl Instances {
     pub(super) fn new(connect: Arc<dyn Connect>, concurrency: usize, metrics: Arc<SinkMetrics>) -> Instances {
         let overlap = connect.contract().overlap;
         let slots = (0..concurrency.div_ceil(overlap.get())).map(|_| Mutex::default()).collect();
-        Instances { connect, slots, overlap, metrics }
+        Instances { connect, slots, left: std::sync::Mutex::default(), overlap, metrics }
     }
 
     /// One attempt of a lane at a batch, within the context's deadline.
@@ -113,7 +115,7 @@ impl Instances {
         if !returned {
             self.discard(number, &instance).await;
         } else if instance.retired.load(Ordering::Relaxed) && instance.is_idle() {
-            instance.close(context.timeout).await;
+            self.leave(instance.sink.clone());
         }
         answer
     }
@@ -127,9 +129,25 @@ impl Instances {
         };
         let answer = call(&*sink, batch, context, true).await;
         if matches!(answer, Answer::Outcome(_) | Answer::Failed(_)) {
-            close(&*sink, context.timeout).await;
+            self.leave(sink);
         }
         answer
+    }
+
+    /// Nobody calls it any more. It is closed once its last answer was judged: what is written is final first.
+    fn leave(&self, sink: Arc<dyn Sink>) {
+        self.left.lock().unwrap_or_else(PoisonError::into_inner).push(sink);
+    }
+
+    /// Closes the instances that calls have left behind, each within a time.
+    pub(super) async fn close_left(&self, within: Duration) {
+        loop {
+            let left = self.left.lock().unwrap_or_else(PoisonError::into_inner).pop();
+            match left {
+                Some(sink) => close(&*sink, within).await,
+                None => return,
+            }
+        }
     }
 
     /// Closes the instance of a lane once no call is in flight in it. The next call opens another: credentials may have
@@ -145,6 +163,7 @@ impl Instances {
 
     /// Closes all instances, each within a time.
     pub(super) async fn close(&self, within: Duration) {
+        self.close_left(within).await;
         for slot in &self.slots {
             if let Some(instance) = slot.lock().await.take() {
                 instance.close(within).await;
@@ -155,8 +174,8 @@ impl Instances {
     async fn opened(&self, number: usize) -> Result<Arc<Instance>, Failure> {
         let mut slot = self.slots[number].lock().await;
         match &*slot {
-            Some(instance) => Ok(instance.clone()),
-            None => {
+            Some(instance) if !instance.lost.load(Ordering::Relaxed) => Ok(instance.clone()),
+            _ => {
                 let sink = self.open(number).await?;
                 let (calls, lost, retired) = (AtomicUsize::new(0), AtomicBool::new(false), AtomicBool::new(false));
                 let instance = Arc::new(Instance { sink, calls, lost, retired });

@@ -227,7 +227,10 @@ impl Shared {
             match self.dead_letters.put(letter).await {
                 Ok(()) => break,
                 Err(Unkept::Full { .. }) => {
-                    self.gate.close(Cause::DeadLettersFull);
+                    // What closed it before holds longer.
+                    if self.gate.closed().is_none() {
+                        self.gate.close(Cause::DeadLettersFull);
+                    }
                     tokio::select! {
                         biased;
                         () = sleep(self.settings.gate.probe) => {}

@@ -91,6 +91,7 @@ impl Lane {
                 }
             };
             self.judge(piece, answer, &mut round).await?;
+            self.shared.instances.close_left(self.shared.settings.timeout).await;
         }
         Ok(())
     }

@@ -206,7 +206,7 @@ impl State {
             let what = &self.schedule.events[*event];
             let (partition, position) = (what.partition, what.position);
             let path = &mut self.paths[call.path];
-            if std::mem::replace(&mut path.events[*event].now.written, true) {
+            if std::mem::replace(&mut path.events[*event].now.written, true) || path.events[*event].now.forgotten {
                 continue;
             }
             let highest = std::mem::replace(&mut path.highest[partition], position + 1);

@@ -15,7 +15,11 @@ pub(super) struct Letters(pub(super) World);
 #[async_trait]
 impl DeadLetters for Letters {
     async fn put(&self, letter: DeadLetter<'_>) -> Result<(), Unkept> {
-        let what = self.0.with(State::keeping);
+        let what = self.0.with(|state| {
+            let what = state.keeping();
+            state.note(|| format!("{} puts {} dead letters: {what:?}", letter.path, letter.batch.len()));
+            what
+        });
         let pause = async |millis| {
             if millis > 0 {
                 sleep(Duration::from_millis(millis)).await

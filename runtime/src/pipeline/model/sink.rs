@@ -233,12 +233,22 @@ impl Open {
 
 impl State {
     fn plan(&mut self, call: &Call, ordered: bool) -> Plan {
-        let stops = ordered && self.sink(call.path).is_some_and(|sink| sink.contract.stops_in_order);
         let mut told = vec![Told::Untried; call.events.len()];
+        let plan = self.plan_rows(call, ordered, &mut told);
+        if !matches!(plan.how, How::Events(..)) {
+            for (event, told) in call.events.iter().zip(&told) {
+                self.paths[call.path].events[*event].now.forgotten |= matches!(told, Told::Refused(..));
+            }
+        }
+        plan
+    }
+
+    fn plan_rows(&mut self, call: &Call, ordered: bool, told: &mut [Told]) -> Plan {
+        let stops = ordered && self.sink(call.path).is_some_and(|sink| sink.contract.stops_in_order);
         let (mut slow, mut stopped_at) = (0, None);
         for (row, event) in call.events.iter().enumerate() {
             let act = self.act(call.path, *event);
-            let before = || written(&call.events, &told);
+            let before = || written(&call.events, told);
             let all = || call.events.clone();
             let plan = |wrote, how| Plan { wrote, slow, how };
             told[row] = match act {
@@ -275,7 +285,7 @@ impl State {
                 break;
             }
         }
-        Plan { wrote: written(&call.events, &told), slow, how: How::Events(told, stopped_at) }
+        Plan { wrote: written(&call.events, told), slow, how: How::Events(told.to_vec(), stopped_at) }
     }
 
     /// What the sink does with an event this time.

@@ -109,6 +109,8 @@ pub(super) struct Now {
     pub(super) dead: u32,
     pub(super) in_flight: u32,
     pub(super) written: bool,
+    /// The sink refused it in an answer that was lost, and may think better of it.
+    pub(super) forgotten: bool,
     pub(super) transient: u32,
     pub(super) all_transient: u32,
     pub(super) unknown: u32,
