@@ -5,21 +5,29 @@
 /// A mistake that somebody could make.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Defect {
-    /// A position passes events that are not final.
+    /// The source is acknowledged past an event that is not final.
     AcknowledgeEarly,
-    /// What is settled for an assignment that was revoked counts for the next one.
+    /// The source is acknowledged where the fastest sink is.
+    AcknowledgeHighest,
+    /// A position is saved past an event that is not final.
+    SaveAhead,
+    /// After a restart the source goes on where the fastest sink was.
+    ResumePast,
+    /// After a restart a sink does not pass over what it has.
+    ForgetResume,
+    /// What is settled for an assignment that has ended counts for the next one.
     CountOldAssignment,
-    /// Each sink resumes where the fastest has come to.
-    SaveHighest,
-    /// A block that is handed over while a partition is revoked begins an assignment of its own.
-    AssignByBlock,
-    /// A sink passes over less than it has, after a restart.
-    ResumeEarly,
-    /// The last events of a split are given up silently.
+    /// An event of a batch that is split counts as written, and is in neither half.
     ForgetInSplit,
     /// An instance that broke stays in use.
     ReuseBroken,
-    /// Events count as final before their dead letters are durable.
+    /// All lanes share an instance, however few calls it takes.
+    OneInstanceForAll,
+    /// An instance that was lost is closed.
+    CloseLost,
+    /// An instance is closed while calls are in flight in it.
+    CloseUnderCalls,
+    /// Events count as final while there is no room for their dead letters.
     SettleBeforeDurable,
     /// Refused events are settled as if they were written.
     RefusedAsWritten,
@@ -29,42 +37,40 @@ pub(crate) enum Defect {
     IgnoreStoppedAt,
     /// What comes again comes in the opposite order.
     ReversePieces,
-    /// The gate opens without a probe.
+    /// What may be written comes again in other batches.
+    RepeatInParts,
+    /// A closed gate lets everything pass.
     OpenUnprobed,
+    /// The gate of a halted sink closes after its instance.
+    CloseBeforeGate,
     /// A halted sink charges its events an attempt.
     ChargeHalted,
+    /// Transient failures are repeated without a bound.
+    IgnoreAttempts,
     /// Unknown outcomes are repeated without a bound.
     IgnoreUnknownBudget,
-    /// Attempts are repeated without a bound.
-    IgnoreAttempts,
-    /// A call may take as long as it likes.
+    /// A call may take twice as long as its timeout.
     IgnoreDeadline,
-    /// What is left when the queue closes is given up.
-    DropLastBatch,
     /// The halves of a batch begin with no attempt spent.
     FreshHalves,
-    /// The search for bad events never ends early.
+    /// The search for bad events does not end before all are found.
     EndlessSearch,
+    /// Events are tried after time was up.
+    GoOnAfterTheEnd,
+    /// What is left when the queue closes is given up.
+    DropLastBatch,
     /// Memory is not given back.
     LeakCharge,
-    /// Memory is given back while events are still on their way.
+    /// Memory is given back while events are on their way.
     ReleaseEarly,
-    /// The event at a batch's boundary is in both batches.
-    DeliverTwice,
     /// A batch has one event more than allowed.
     ExceedBatch,
-    /// What an unknown outcome left is merged with other events.
-    MergeUnknown,
-    /// More calls are in flight than an instance takes.
-    Overlap,
-    /// The rejected events of a batch are told with the reason of the first.
+    /// Dead letters are told with a reason that is not theirs.
     WrongReason,
     /// A dropped event is counted as written.
     MiscountDropped,
     /// What routes reject is not kept.
     ForgetUnrouted,
-    /// The source goes on after the last event that was read, not the last that is final.
-    ResumePast,
 }
 
 /// Whether a defect is switched on.

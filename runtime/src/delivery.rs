@@ -33,6 +33,7 @@ pub use gate::{Cause, Gate};
 pub use queue::Queue;
 pub use settings::{BufferSettings, GateSettings, Outage, RetrySettings, Settings, WhenFull};
 
+use crate::defect::{self, Defect};
 use crate::envelope::{Envelope, PathName};
 use crate::metrics::SinkMetrics;
 use crate::sink::Connect;
@@ -224,6 +225,7 @@ impl Delivery {
                 biased;
                 popped = self.queue.pop() => match popped {
                     Some((since, envelope)) => self.batcher.push(since, envelope),
+                    None if defect::on(Defect::DropLastBatch) => return Ok(None),
                     None => break self.batcher.cut(),
                 },
                 () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => break self.batcher.cut(),

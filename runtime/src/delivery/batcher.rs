@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::Settings;
+use crate::defect::{self, Defect};
 use crate::envelope::Envelope;
 use crate::sink::Contract;
 
@@ -54,7 +55,7 @@ impl Batcher {
 
     /// The parts of the next batch, as many events as fit one; empty if none wait.
     pub(super) fn cut(&mut self) -> Vec<Envelope> {
-        let (mut events, mut bytes) = (self.max_events, self.max_bytes);
+        let (mut events, mut bytes) = (self.max_events + usize::from(defect::on(Defect::ExceedBatch)), self.max_bytes);
         let mut parts: Vec<Envelope> = Vec::new();
         while let Some((_, front)) = self.waiting.front_mut() {
             let fits = front.len().min(events).min(front.batch().rows_within(bytes));

@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
 
+use crate::defect::{self, Defect};
 use crate::sink::Failure;
 
 /// Why a gate is closed.
@@ -79,6 +80,7 @@ impl Gate {
                 let mut state = self.state();
                 match &*state {
                     State::Open => return,
+                    _ if defect::on(Defect::OpenUnprobed) => return,
                     State::Closed { cause, until } if *until <= Instant::now() => {
                         *state = State::Probing { cause: cause.clone() };
                         return;

@@ -11,6 +11,7 @@ use tokio::sync::Mutex;
 use tokio::time::{timeout, timeout_at};
 
 use crate::batch::Batch;
+use crate::defect::{self, Defect};
 use crate::metrics::SinkMetrics;
 use crate::sink::{Connect, Failure, FailureKind, Outcome, Sink, WriteContext, WriteError};
 
@@ -71,7 +72,7 @@ impl<'a> InFlight<'a> {
 
 impl Drop for InFlight<'_> {
     fn drop(&mut self) {
-        if !self.returned {
+        if !self.returned && !defect::on(Defect::ReuseBroken) {
             self.instance.lost.store(true, Ordering::Relaxed);
         }
         self.instance.calls.fetch_sub(1, Ordering::Relaxed);
@@ -85,7 +86,7 @@ impl Instance {
 
     /// Unless it is lost.
     async fn close(&self, within: Duration) {
-        if !self.lost.load(Ordering::Relaxed) {
+        if !self.lost.load(Ordering::Relaxed) || defect::on(Defect::CloseLost) {
             close(&*self.sink, within).await;
         }
     }
@@ -101,7 +102,7 @@ impl Instances {
 
     /// One attempt of a lane at a batch, within the context's deadline.
     pub(super) async fn write(&self, lane: usize, batch: &Batch, context: &WriteContext) -> Answer {
-        let number = lane / self.overlap;
+        let number = if defect::on(Defect::OneInstanceForAll) { 0 } else { lane / self.overlap };
         let instance = match timeout_at(context.deadline, self.opened(number)).await {
             Ok(Ok(instance)) => instance,
             Ok(Err(failure)) => return Answer::NotOpened(failure),
@@ -112,7 +113,7 @@ impl Instances {
         in_flight.returned = !matches!(answer, Answer::TimedOut(_) | Answer::Broke { .. });
         let returned = in_flight.returned;
         drop(in_flight);
-        if !returned {
+        if !returned && !defect::on(Defect::ReuseBroken) {
             self.discard(number, &instance).await;
         } else if instance.retired.load(Ordering::Relaxed) && instance.is_idle() {
             self.leave(instance.sink.clone());
@@ -155,7 +156,7 @@ impl Instances {
     pub(super) async fn reopen(&self, lane: usize, within: Duration) {
         if let Some(instance) = self.slots[lane / self.overlap].lock().await.take() {
             instance.retired.store(true, Ordering::Relaxed);
-            if instance.is_idle() {
+            if instance.is_idle() || defect::on(Defect::CloseUnderCalls) {
                 instance.close(within).await;
             }
         }
@@ -207,7 +208,8 @@ impl Instances {
 
 async fn call(sink: &dyn Sink, batch: &Batch, context: &WriteContext, alone: bool) -> Answer {
     let write = AssertUnwindSafe(sink.write(batch, context)).catch_unwind();
-    match timeout_at(context.deadline, write).await {
+    let late = if defect::on(Defect::IgnoreDeadline) { context.timeout } else { Duration::ZERO };
+    match timeout_at(context.deadline + late, write).await {
         Ok(Ok(Ok(outcome))) => Answer::Outcome(outcome),
         Ok(Ok(Err(WriteError::Failed(failure)))) => Answer::Failed(failure),
         Ok(Ok(Err(WriteError::Lost(failure)))) => Answer::Broke { failure, alone },

@@ -14,6 +14,7 @@ use super::retry::Decision;
 use super::settings::Outage;
 use super::verdict::Verdict;
 use crate::batch::RowSet;
+use crate::defect::{self, Defect};
 use crate::envelope::{Envelope, Final};
 use crate::sink::{Failure, FailureKind, Outcome, Refusal};
 
@@ -28,11 +29,17 @@ impl Lane {
                 round.search.found();
                 shared.written(piece.envelope);
             }
+            Answer::Outcome(Outcome::Partial { .. }) if defect::on(Defect::RetryWritten) => {
+                return self.again(piece, Failure::transient("partial", ""), round).await;
+            }
             Answer::Outcome(Outcome::Partial { refused, stopped_at }) => {
                 shared.gate.open();
                 return self.judge_events(piece, refused, stopped_at, round).await;
             }
             Answer::Failed(failure) if failure.kind == FailureKind::Halted => {
+                if defect::on(Defect::CloseBeforeGate) {
+                    shared.instances.reopen(self.number, shared.settings.timeout).await;
+                }
                 // First: nobody may pass while the instance closes.
                 self.hold(piece, Cause::Halted(failure), round);
                 shared.instances.reopen(self.number, shared.settings.timeout).await;
@@ -59,7 +66,10 @@ impl Lane {
     }
 
     /// Nothing passes until the cause is gone; nothing is charged.
-    fn hold(&self, piece: Piece, cause: Cause, round: &mut Round) {
+    fn hold(&self, mut piece: Piece, cause: Cause, round: &mut Round) {
+        if defect::on(Defect::ChargeHalted) {
+            piece.story = piece.story.charged(FailureKind::Halted);
+        }
         if self.shared.gate.closed().as_ref() != Some(&cause) {
             tracing::warn!(sink = %self.shared.path, "the gate is closed, events wait: {cause}");
         }
@@ -71,6 +81,13 @@ impl Lane {
     async fn again(&self, piece: Piece, failure: Failure, round: &mut Round) -> Result<(), Stopped> {
         let shared = &*self.shared;
         let charged = piece.story.charged(failure.kind);
+        if defect::on(Defect::RepeatInParts) && piece.envelope.len() > 1 {
+            let mut second = piece.envelope;
+            let first = second.split_front(1);
+            round.left.push_front(Piece { envelope: second, story: charged });
+            round.left.push_front(Piece { envelope: first, story: charged });
+            return Ok(());
+        }
         match shared.decide(&charged, failure.kind) {
             Decision::Again(pause) => {
                 match failure.kind {
@@ -99,7 +116,11 @@ impl Lane {
         let worth_it = round.search.missed();
         let (story, mut second) = (piece.story.charged(failure.kind), piece.envelope);
         if second.len() > 1 && worth_it {
-            let first = second.split_front(second.len() / 2);
+            let mut first = second.split_front(second.len() / 2);
+            if defect::on(Defect::ForgetInSplit) && first.len() > 1 {
+                first.split_front(1).settle(Final::Written);
+            }
+            let story = if defect::on(Defect::FreshHalves) { Story::default() } else { story };
             round.left.push_front(Piece { envelope: second, story });
             round.left.push_front(Piece { envelope: first, story });
             return Ok(());
@@ -150,12 +171,20 @@ impl Lane {
         for Refusal { rows, failure } in spent {
             let story = story.charged(failure.kind);
             if let Some(envelope) = rest.part(&rows).map_err(|error| shared.columns(error))? {
+                if defect::on(Defect::RefusedAsWritten) {
+                    shared.written(envelope);
+                    continue;
+                }
+                let failure = if defect::on(Defect::WrongReason) { Failure::rejected("bad", "") } else { failure };
                 shared.bury(Piece { envelope, story }, &failure).await?;
             }
         }
         // What is left was not tried, and is not charged.
         if !rest.envelope.is_empty() {
             next.push(Piece { envelope: rest.envelope, story });
+        }
+        if defect::on(Defect::ReversePieces) {
+            next.reverse();
         }
         for piece in next.into_iter().rev() {
             round.left.push_front(piece);
@@ -226,6 +255,7 @@ impl Shared {
         loop {
             match self.dead_letters.put(letter).await {
                 Ok(()) => break,
+                Err(Unkept::Full { .. }) if defect::on(Defect::SettleBeforeDurable) => break,
                 Err(Unkept::Full { .. }) => {
                     // What closed it before holds longer.
                     if self.gate.closed().is_none() {

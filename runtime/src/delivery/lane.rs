@@ -18,6 +18,7 @@ use super::instances::{Answer, Instances};
 use super::retry::Tally;
 use super::search::Search;
 use super::settings::Settings;
+use crate::defect::{self, Defect};
 use crate::envelope::{Envelope, Final, PathName};
 use crate::metrics::SinkMetrics;
 use crate::sink::{Failure, WriteContext};
@@ -78,7 +79,7 @@ impl Lane {
         let mut round = Round { left: VecDeque::from([piece]), search };
         while let Some(mut piece) = round.left.pop_front() {
             // A sink that answers at once would never be interrupted.
-            if self.shared.is_given_up() {
+            if self.shared.is_given_up() && !defect::on(Defect::GoOnAfterTheEnd) {
                 round.left.push_front(piece);
                 return self.leave(round).await;
             }

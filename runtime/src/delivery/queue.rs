@@ -7,6 +7,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::settings::{BufferSettings, WhenFull};
+use crate::defect::{self, Defect};
 use crate::envelope::{Budget, Charge, Envelope, Final};
 
 /// Envelopes in the order of their arrival. Cloning gives the same queue.
@@ -54,7 +55,9 @@ impl Queue {
         let Some(charge) = room else {
             return envelope.settle(Final::Dropped);
         };
-        envelope.charge(charge);
+        if !defect::on(Defect::ReleaseEarly) {
+            envelope.charge(charge);
+        }
         let mut waiting = self.waiting();
         if !waiting.closed {
             waiting.envelopes.push_back((Instant::now(), envelope));

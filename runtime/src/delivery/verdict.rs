@@ -1,6 +1,7 @@
 //! Sorts the events of a batch by what became of them. Pure.
 
 use crate::batch::RowSet;
+use crate::defect::{self, Defect};
 use crate::sink::{FailureKind, Refusal};
 
 /// Every event of a batch stands in one of these.
@@ -30,6 +31,7 @@ pub(super) struct Again {
 impl Verdict {
     /// From a report that was checked, about a batch of `events`.
     pub(super) fn new(events: usize, refused: Vec<Refusal>, stopped_at: usize) -> Verdict {
+        let stopped_at = if defect::on(Defect::IgnoreStoppedAt) { events } else { stopped_at };
         let untried = RowSet::range(stopped_at..events);
         let mut left = untried.clone();
         let (mut rejected, mut transient, mut unknown) = (Vec::new(), None, None);

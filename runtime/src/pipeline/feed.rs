@@ -13,6 +13,7 @@ use tracing::{error, warn};
 use super::positions::Store;
 use super::route::{Routed, Router};
 use crate::batch::RowSet;
+use crate::defect::{self, Defect};
 use crate::delivery::{DeadLetter, DeadLetters, Queue, Stopped, Unkept};
 use crate::envelope::{Block, Charge, Envelope, Final, Ledger, Path};
 use crate::metrics::SourceMetrics;
@@ -303,6 +304,7 @@ fn take_unrouted(
 ) -> Result<[(Path, Envelope, Failure); 2], ArrowError> {
     // Only what the path has not had before a restart comes out of it.
     let both = path.unseen(&block.batch, &not_taken.union(failed));
+    let both = if defect::on(Defect::ForgetUnrouted) { RowSet::default() } else { both };
     let failed = failed.intersection(&both);
     let (failed, not_taken) = match path.take(block, &both)? {
         Some(envelope) => envelope.select(&failed.within(&both))?,

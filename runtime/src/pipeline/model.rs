@@ -11,6 +11,7 @@
 //! - `SUMP_SOAK=…` is for how many minutes it goes on after that.
 
 mod calls;
+mod defects;
 mod draw;
 mod gate;
 mod instances;

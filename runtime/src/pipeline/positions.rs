@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use super::data_dir::replace;
 use crate::batch::Partition;
+use crate::defect::{self, Defect};
 use crate::envelope::{PathName, Positions};
 use crate::source::Resume;
 
@@ -113,7 +114,12 @@ impl SavedSource {
     pub(super) fn resume<'a>(&self, paths: impl Iterator<Item = &'a PathName>) -> Resume {
         let mut positions: BTreeMap<Partition, u64> = BTreeMap::new();
         for (partition, position) in paths.flat_map(|path| self.path(path)) {
-            positions.entry(partition).and_modify(|lowest| *lowest = position.min(*lowest)).or_insert(position);
+            positions
+                .entry(partition)
+                .and_modify(|lowest| {
+                    *lowest = if defect::on(Defect::ResumePast) { position.max(*lowest) } else { position.min(*lowest) }
+                })
+                .or_insert(position);
         }
         Resume { positions, memo: self.memo.clone() }
     }

@@ -107,8 +107,12 @@ impl State {
         path.in_flight += 1;
         path.bytes += call.bytes;
         path.instances[call.instance].in_flight += 1;
+        if call.events.iter().any(|event| !path.events[*event].now.tried) {
+            path.fruitless = 0;
+        }
         for event in &call.events {
             path.events[*event].now.in_flight += 1;
+            path.events[*event].now.tried = true;
         }
         self.check_memory(call.path);
     }
@@ -254,6 +258,7 @@ impl State {
     fn end_events(&mut self, call: &Call, told: &[Told]) {
         let path = &mut self.paths[call.path];
         path.gate.open();
+        path.fruitless = 0;
         let idle = told.iter().all(|told| *told == Told::Untried);
         let mut unknown = Vec::new();
         for (event, told) in call.events.iter().zip(told) {
@@ -307,8 +312,10 @@ impl State {
             }
             now.last = Some((kind, code));
         }
-        if kind == FailureKind::Unknown {
-            self.keep_together(call.path, &call.events);
+        match kind {
+            FailureKind::Unknown => self.keep_together(call.path, &call.events),
+            FailureKind::Rejected => self.check_search(call),
+            _ => self.paths[call.path].fruitless = 0,
         }
     }
 
@@ -319,6 +326,24 @@ impl State {
             let now = &mut path.events[*event].now;
             now.broke += 1;
             now.last = Some((FailureKind::Unknown, code));
+        }
+    }
+
+    /// A batch of which everything is bad does not cost a call for each event.
+    fn check_search(&mut self, call: &Call) {
+        let Some(sink) = self.sink(call.path) else { return };
+        if sink.settings.concurrency.get() > 1 {
+            return;
+        }
+        let halvings = sink.settings.batch_size.get().next_power_of_two().ilog2();
+        // Those that the search has left are called once each.
+        let most = 2 * halvings + 8 + halvings + 1;
+        let path = &mut self.paths[call.path];
+        path.fruitless += 1;
+        let (name, fruitless) = (path.name.clone(), path.fruitless);
+        let once = call.events.iter().all(|event| path.events[*event].now.handed == 1);
+        if once && fruitless > most {
+            self.fail("search", || format!("{name} was called {fruitless} times in vain for one batch"));
         }
     }
 

@@ -12,7 +12,6 @@ use crate::sink::Contract;
 /// What happens, from the first run to the last.
 #[derive(Clone, Debug)]
 pub(super) struct Schedule {
-    pub(super) seed: u64,
     /// By partition, then by position.
     pub(super) events: Vec<Event>,
     pub(super) partitions: Vec<Partition>,
@@ -176,7 +175,7 @@ impl Schedule {
         }
         runs.push(last);
         let position_interval = Duration::from_millis(rng.pick(&[20, 100, 300, 1000]));
-        Schedule { seed, events, partitions, pipelines, runs, replayable, prompt: rng.percent(30), position_interval }
+        Schedule { events, partitions, pipelines, runs, replayable, prompt: rng.percent(30), position_interval }
     }
 }
 
@@ -238,11 +237,18 @@ fn sink(rng: &mut Rng, events: usize, trouble: u64) -> Sink {
             }
         }
     }
+    let mut settings = settings(rng);
+    if trouble > 0 && rng.percent(6) {
+        // A wrong path: everything is rejected, always.
+        acts = (0..events).map(|event| (event, vec![Act::AllRejected; 20])).collect();
+        settings.batch_size = nonzero(rng.within(20, 40));
+        settings.concurrency = nonzero(1);
+    }
     let troubles = if rng.percent(trouble / 2) { rng.scale(6) } else { 0 };
     let opens = (0..troubles).map(|_| opening(rng)).collect();
     let closes = (0..troubles).map(|_| closing(rng)).collect();
     let takes = if rng.percent(40) { (rng.below(20), rng.below(20)) } else { (0, 0) };
-    Sink { when, settings: settings(rng), contract, acts, opens, closes, takes }
+    Sink { when, settings, contract, acts, opens, closes, takes }
 }
 
 fn opening(rng: &mut Rng) -> Opening {

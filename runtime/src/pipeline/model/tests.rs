@@ -26,7 +26,7 @@ fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{name} is no number: {text}")))
 }
 
-fn of_seed(seed: u64, traced: bool) -> Ran {
+pub(super) fn of_seed(seed: u64, traced: bool) -> Ran {
     let ran = catch_unwind(|| run(&Arc::new(Schedule::draw(seed)), traced));
     ran.unwrap_or_else(|_| Ran {
         violation: Some(Violation { rule: "breaks", story: "a panic".into() }),

@@ -81,6 +81,8 @@ pub(super) struct Path {
     pub(super) highest: Vec<u64>,
     pub(super) metrics: Arc<SinkMetrics>,
     pub(super) queue: Option<Queue>,
+    /// Calls in a row that were rejected as a whole, for one batch.
+    pub(super) fruitless: u32,
     /// Bytes of the calls in flight.
     pub(super) bytes: usize,
     /// A block larger than the buffer was handed over in this run.
@@ -108,6 +110,7 @@ pub(super) struct Now {
     pub(super) told: u32,
     pub(super) dead: u32,
     pub(super) in_flight: u32,
+    pub(super) tried: bool,
     pub(super) written: bool,
     /// The sink refused it in an answer that was lost, and may think better of it.
     pub(super) forgotten: bool,
@@ -351,6 +354,7 @@ impl Path {
             highest: Vec::new(),
             metrics: Arc::default(),
             queue: None,
+            fruitless: 0,
             bytes: 0,
             oversized: false,
             dropped: 0,
