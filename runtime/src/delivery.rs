@@ -144,8 +144,8 @@ impl Delivery {
         let ended = match (concurrency.most().get(), order) {
             // One lane needs no task of its own: the batch behind waits for the batch before.
             (1, _) => Lane::new(self.lanes.clone(), 0).deliver_all(self.intake()).await,
-            (_, Order::None) => self.run_lanes().await,
-            (lanes, Order::Key) => self.run_lanes_by_key(lanes).await,
+            (_, Order::None) => over(async |busy| self.run_lanes(busy).await).await,
+            (lanes, Order::Key) => over(async |busy| self.run_lanes_by_key(lanes, busy).await).await,
         };
         self.queue.close();
         self.lanes.instances.close(timeout).await;
@@ -161,14 +161,14 @@ impl Delivery {
     }
 
     /// Whichever lane is free takes the next batch.
-    async fn run_lanes(&self) -> Result<(), Stopped> {
+    async fn run_lanes(&self, busy: &mut JoinSet<Result<Lane, Stopped>>) -> Result<(), Stopped> {
         let mut intake = self.intake();
-        let mut busy: JoinSet<Result<Lane, Stopped>> = JoinSet::new();
         let most = self.lanes.settings.concurrency.most().get();
         let mut idle: Vec<Lane> = (0..most).rev().map(|number| Lane::new(self.lanes.clone(), number)).collect();
         loop {
             let may_start = busy.len() < self.lanes.in_flight.limit();
             tokio::select! {
+                biased;
                 Some(done) = busy.join_next() => idle.push(self.lanes.rejoin(done)?),
                 batch = intake.next_batch(), if may_start => match (batch?, idle.pop()) {
                     (Some(batch), Some(lane)) => {
@@ -185,8 +185,8 @@ impl Delivery {
     }
 
     /// Each lane keeps the order of the events whose keys belong to it.
-    async fn run_lanes_by_key(&self, lanes: usize) -> Result<(), Stopped> {
-        let (mut busy, mut shares) = (JoinSet::new(), Vec::new());
+    async fn run_lanes_by_key(&self, lanes: usize, busy: &mut JoinSet<Result<(), Stopped>>) -> Result<(), Stopped> {
+        let mut shares = Vec::new();
         for number in 0..lanes {
             #[expect(clippy::disallowed_methods, reason = "the sink's queue bounds what is in all shares together")]
             let (share, supply) = mpsc::unbounded_channel();
@@ -197,6 +197,7 @@ impl Delivery {
         let mut spread = Spread::new(lanes);
         loop {
             let popped = tokio::select! {
+                biased;
                 popped = self.queue.pop() => popped,
                 // Lanes end before their supply does only when they can't go on, or when time is up.
                 Some(done) = busy.join_next() => {
@@ -219,6 +220,17 @@ impl Delivery {
         }
         self.intake().leave_rest().await
     }
+}
+
+/// Runs lanes in tasks, which are over afterwards. After an error calls may be in flight: they end before their instances
+/// are closed.
+async fn over<T: Send + 'static>(
+    run: impl AsyncFnOnce(&mut JoinSet<Result<T, Stopped>>) -> Result<(), Stopped>,
+) -> Result<(), Stopped> {
+    let mut busy = JoinSet::new();
+    let ended = run(&mut busy).await;
+    busy.shutdown().await;
+    ended
 }
 
 #[cfg(test)]

@@ -3,6 +3,8 @@
 //! The modules are rooms. Each uses only rooms that stand above it in this list; `ARCHITECTURE.md` says what each
 //! holds and must not know, and a test in `xtask` keeps it so.
 
+mod defect;
+
 pub mod units;
 
 pub mod batch;

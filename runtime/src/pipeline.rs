@@ -23,4 +23,6 @@ pub use replay::{Outlook, Replay, ReplayError, Request};
 pub use run::{Ended, Pipelines, Signals};
 
 #[cfg(test)]
+mod model;
+#[cfg(test)]
 mod tests;

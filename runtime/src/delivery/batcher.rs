@@ -10,6 +10,7 @@ use tokio::time::Instant;
 
 use super::Settings;
 use crate::batch::{Batch, RowSet};
+use crate::defect::{self, Defect};
 use crate::envelope::Envelope;
 use crate::expr::Template;
 use crate::sink::Contract;
@@ -133,7 +134,8 @@ impl Group {
         self.events >= limits.events || self.bytes >= limits.bytes
     }
 
-    fn cut(&mut self, Limits { mut events, mut bytes }: Limits) -> Vec<Envelope> {
+    fn cut(&mut self, limits: Limits) -> Vec<Envelope> {
+        let (mut events, mut bytes) = (limits.events + usize::from(defect::on(Defect::ExceedBatch)), limits.bytes);
         let mut parts: Vec<Envelope> = Vec::new();
         while let Some((_, front)) = self.waiting.front_mut() {
             let fits = front.len().min(events).min(front.batch().rows_within(bytes));

@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
 
+use crate::defect::{self, Defect};
 use crate::metrics::Stopwatch;
 use crate::sink::Failure;
 
@@ -144,6 +145,7 @@ impl Gate {
                 let pass = Pass { closings: state.closings };
                 match &state.at {
                     At::Open => return pass,
+                    _ if defect::on(Defect::OpenUnprobed) => return pass,
                     At::Closed { cause, until } if *until <= Instant::now() => {
                         state.at = At::Probing { cause: cause.clone() };
                         return pass;

@@ -2,7 +2,8 @@
 
 use std::num::NonZeroUsize;
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -11,6 +12,7 @@ use tokio::sync::Mutex;
 use tokio::time::{timeout, timeout_at};
 
 use crate::batch::Batch;
+use crate::defect::{self, Defect};
 use crate::metrics::SinkMetrics;
 use crate::sink::{Connect, Failure, FailureKind, Outcome, Sink, WriteContext, WriteError};
 
@@ -51,9 +53,57 @@ impl Answer {
 /// dropped and never used again.
 pub(super) struct Instances {
     connect: Arc<dyn Connect>,
-    slots: Vec<Mutex<Option<Arc<dyn Sink>>>>,
+    slots: Vec<Mutex<Option<Arc<Instance>>>>,
+    /// To be closed.
+    left: std::sync::Mutex<Vec<Arc<dyn Sink>>>,
     overlap: NonZeroUsize,
     metrics: Arc<SinkMetrics>,
+}
+
+/// An open instance.
+struct Instance {
+    sink: Arc<dyn Sink>,
+    /// Calls in flight.
+    calls: AtomicUsize,
+    /// A call did not return.
+    lost: AtomicBool,
+    /// No new calls: the last one in flight closes it.
+    retired: AtomicBool,
+}
+
+/// A call in flight. One that is dropped before it returned loses the instance.
+struct Call<'a> {
+    instance: &'a Instance,
+    returned: bool,
+}
+
+impl<'a> Call<'a> {
+    fn new(instance: &'a Instance) -> Call<'a> {
+        instance.calls.fetch_add(1, Ordering::Relaxed);
+        Call { instance, returned: false }
+    }
+}
+
+impl Drop for Call<'_> {
+    fn drop(&mut self) {
+        if !self.returned && !defect::on(Defect::ReuseBroken) {
+            self.instance.lost.store(true, Ordering::Relaxed);
+        }
+        self.instance.calls.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Instance {
+    fn is_idle(&self) -> bool {
+        self.calls.load(Ordering::Relaxed) == 0
+    }
+
+    /// Unless it is lost.
+    async fn close(&self, within: Duration) {
+        if !self.lost.load(Ordering::Relaxed) || defect::on(Defect::CloseLost) {
+            close(&*self.sink, within).await;
+        }
+    }
 }
 
 impl Instances {
@@ -61,20 +111,26 @@ impl Instances {
     pub(super) fn new(connect: Arc<dyn Connect>, concurrency: usize, metrics: Arc<SinkMetrics>) -> Instances {
         let overlap = connect.contract().overlap;
         let slots = (0..concurrency.div_ceil(overlap.get())).map(|_| Mutex::default()).collect();
-        Instances { connect, slots, overlap, metrics }
+        Instances { connect, slots, left: std::sync::Mutex::default(), overlap, metrics }
     }
 
     /// One attempt of a lane at a batch, within the context's deadline.
     pub(super) async fn write(&self, lane: usize, batch: &Batch, context: &WriteContext) -> Answer {
-        let number = lane / self.overlap;
-        let sink = match timeout_at(context.deadline, self.opened(number)).await {
-            Ok(Ok(sink)) => sink,
+        let number = if defect::on(Defect::OneInstanceForAll) { 0 } else { lane / self.overlap };
+        let instance = match timeout_at(context.deadline, self.opened(number)).await {
+            Ok(Ok(instance)) => instance,
             Ok(Err(failure)) => return Answer::NotOpened(failure),
             Err(_) => return not_opened_in_time(context.timeout),
         };
-        let answer = call(&*sink, batch, context, self.overlap.get() == 1).await;
-        if matches!(answer, Answer::TimedOut(_) | Answer::Broke { .. }) {
-            self.discard(number, &sink).await;
+        let mut in_flight = Call::new(&instance);
+        let answer = call(&*instance.sink, batch, context, self.overlap.get() == 1).await;
+        in_flight.returned = !matches!(answer, Answer::TimedOut(_) | Answer::Broke { .. });
+        let returned = in_flight.returned;
+        drop(in_flight);
+        if !returned && !defect::on(Defect::ReuseBroken) {
+            self.discard(number, &instance).await;
+        } else if instance.retired.load(Ordering::Relaxed) && instance.is_idle() {
+            self.leave(instance.sink.clone());
         }
         answer
     }
@@ -88,36 +144,59 @@ impl Instances {
         };
         let answer = call(&*sink, batch, context, true).await;
         if matches!(answer, Answer::Outcome(_) | Answer::Failed(_)) {
-            close(&*sink, context.timeout).await;
+            self.leave(sink);
         }
         answer
     }
 
-    /// Closes the instance of a lane, so that the next call opens it anew: credentials may have changed.
+    /// Nobody calls it any more. It is closed once its last answer was judged: what is written is final first.
+    fn leave(&self, sink: Arc<dyn Sink>) {
+        self.left.lock().unwrap_or_else(PoisonError::into_inner).push(sink);
+    }
+
+    /// Closes the instances that calls have left behind, each within a time.
+    pub(super) async fn close_left(&self, within: Duration) {
+        loop {
+            let left = self.left.lock().unwrap_or_else(PoisonError::into_inner).pop();
+            match left {
+                Some(sink) => close(&*sink, within).await,
+                None => return,
+            }
+        }
+    }
+
+    /// Closes the instance of a lane once no call is in flight in it. The next call opens another: credentials may have
+    /// changed.
     pub(super) async fn reopen(&self, lane: usize, within: Duration) {
-        if let Some(sink) = self.slots[lane / self.overlap].lock().await.take() {
-            close(&*sink, within).await;
+        if let Some(instance) = self.slots[lane / self.overlap].lock().await.take() {
+            instance.retired.store(true, Ordering::Relaxed);
+            if instance.is_idle() || defect::on(Defect::CloseUnderCalls) {
+                instance.close(within).await;
+            }
         }
     }
 
     /// Closes all instances at the same time, and takes no longer than `within`.
     pub(super) async fn close(&self, within: Duration) {
+        self.close_left(within).await;
         let closing = self.slots.iter().map(|slot| async {
-            if let Some(sink) = slot.lock().await.take() {
-                close(&*sink, within).await;
+            if let Some(instance) = slot.lock().await.take() {
+                instance.close(within).await;
             }
         });
         join_all(closing).await;
     }
 
-    async fn opened(&self, number: usize) -> Result<Arc<dyn Sink>, Failure> {
+    async fn opened(&self, number: usize) -> Result<Arc<Instance>, Failure> {
         let mut slot = self.slots[number].lock().await;
         match &*slot {
-            Some(sink) => Ok(sink.clone()),
-            None => {
+            Some(instance) if !instance.lost.load(Ordering::Relaxed) => Ok(instance.clone()),
+            _ => {
                 let sink = self.open(number).await?;
-                *slot = Some(sink.clone());
-                Ok(sink)
+                let (calls, lost, retired) = (AtomicUsize::new(0), AtomicBool::new(false), AtomicBool::new(false));
+                let instance = Arc::new(Instance { sink, calls, lost, retired });
+                *slot = Some(instance.clone());
+                Ok(instance)
             }
         }
     }
@@ -134,9 +213,9 @@ impl Instances {
     }
 
     /// New calls open another instance; those still in flight in this one end on their own.
-    async fn discard(&self, number: usize, broken: &Arc<dyn Sink>) {
+    async fn discard(&self, number: usize, broken: &Arc<Instance>) {
         let mut slot = self.slots[number].lock().await;
-        if slot.as_ref().is_some_and(|sink| Arc::ptr_eq(sink, broken)) {
+        if slot.as_ref().is_some_and(|instance| Arc::ptr_eq(instance, broken)) {
             *slot = None;
         }
     }
@@ -144,7 +223,8 @@ impl Instances {
 
 async fn call(sink: &dyn Sink, batch: &Batch, context: &WriteContext, alone: bool) -> Answer {
     let write = AssertUnwindSafe(sink.write(batch, context)).catch_unwind();
-    match timeout_at(context.deadline, write).await {
+    let late = if defect::on(Defect::IgnoreDeadline) { context.timeout } else { Duration::ZERO };
+    match timeout_at(context.deadline + late, write).await {
         Ok(Ok(Ok(outcome))) => Answer::Outcome(outcome),
         Ok(Ok(Err(WriteError::Failed(failure)))) => Answer::Failed(failure),
         Ok(Ok(Err(WriteError::Lost(failure)))) => Answer::Broke { failure, alone },

@@ -12,7 +12,7 @@ use super::lane::{Lane, Piece, Round, Shared, Story};
 use super::retry::Decision;
 use super::settings::Outage;
 use super::verdict::Verdict;
-use crate::batch::RowSet;
+use crate::defect::{self, Defect};
 use crate::envelope::{Envelope, Final};
 use crate::sink::{Failure, FailureKind, Outcome, Refusal};
 
@@ -27,13 +27,20 @@ impl Lane {
                 round.search.found();
                 shared.written(piece.envelope);
             }
+            Answer::Outcome(Outcome::Partial { .. }) if defect::on(Defect::RetryWritten) => {
+                return self.again(piece, Failure::transient("partial", ""), round).await;
+            }
             Answer::Outcome(Outcome::Partial { refused, stopped_at }) => {
                 shared.gate.open(round.pass);
                 return self.judge_events(piece, refused, stopped_at, round).await;
             }
             Answer::Failed(failure) if failure.kind == FailureKind::Halted => {
-                shared.instances.reopen(self.number, shared.settings.timeout).await;
+                if defect::on(Defect::CloseBeforeGate) {
+                    shared.instances.reopen(self.number, shared.settings.timeout).await;
+                }
+                // First: nobody may pass while the instance closes.
                 self.hold(piece, Cause::Halted(failure), round);
+                shared.instances.reopen(self.number, shared.settings.timeout).await;
             }
             Answer::Failed(failure) if failure.kind == FailureKind::Rejected => {
                 return self.halve(piece, failure, round).await;
@@ -57,7 +64,10 @@ impl Lane {
     }
 
     /// Nothing passes until the cause is gone; nothing is charged.
-    fn hold(&self, piece: Piece, cause: Cause, round: &mut Round) {
+    fn hold(&self, mut piece: Piece, cause: Cause, round: &mut Round) {
+        if defect::on(Defect::ChargeHalted) {
+            piece.story = piece.story.charged(FailureKind::Halted);
+        }
         if self.shared.gate.closed().as_ref() != Some(&cause) {
             tracing::warn!(sink = %self.shared.path, "the gate is closed, events wait: {cause}");
         }
@@ -69,11 +79,19 @@ impl Lane {
     async fn again(&self, piece: Piece, failure: Failure, round: &mut Round) -> Result<(), Stopped> {
         let shared = &*self.shared;
         let charged = piece.story.charged(failure.kind);
+        if defect::on(Defect::RepeatInParts) && piece.envelope.len() > 1 {
+            let mut second = piece.envelope;
+            let first = second.split_front(1);
+            round.left.push_front(Piece { envelope: second, story: charged });
+            round.left.push_front(Piece { envelope: first, story: charged });
+            return Ok(());
+        }
         match shared.decide(&charged, failure.kind) {
             Decision::Again(pause) => {
                 shared.gate.open(round.pass);
                 shared.heed(&failure, pause);
-                round.left.push_front(shared.later(Piece { story: charged, ..piece }, pause, &failure)?);
+                shared.count(piece.envelope.len(), &failure);
+                round.left.push_front(shared.later(Piece { story: charged, ..piece }, pause)?);
                 Ok(())
             }
             Decision::GiveUp if shared.settings.retry.outage == Outage::Wait => {
@@ -93,7 +111,11 @@ impl Lane {
         let worth_it = round.search.missed();
         let (story, mut second) = (piece.story.charged(failure.kind), piece.envelope);
         if second.len() > 1 && worth_it {
-            let first = second.split_front(second.len() / 2);
+            let mut first = second.split_front(second.len() / 2);
+            if defect::on(Defect::ForgetInSplit) && first.len() > 1 {
+                first.split_front(1).settle(Final::Written);
+            }
+            let story = if defect::on(Defect::FreshHalves) { Story::default() } else { story };
             round.left.push_front(Piece { envelope: second, story });
             round.left.push_front(Piece { envelope: first, story });
             return Ok(());
@@ -101,7 +123,8 @@ impl Lane {
         let piece = Piece { envelope: second, story };
         match self.shared.decide(&story, failure.kind) {
             Decision::Again(pause) => {
-                round.left.push_front(self.shared.later(piece, pause, &failure)?);
+                self.shared.count(piece.envelope.len(), &failure);
+                round.left.push_front(self.shared.later(piece, pause)?);
                 Ok(())
             }
             Decision::GiveUp => self.shared.bury(piece, &failure).await,
@@ -122,8 +145,17 @@ impl Lane {
             return self.again(piece, idle, round).await;
         }
         let Verdict { written, rejected, again, untried } = Verdict::new(piece.envelope.len(), refused, stopped_at);
-        let (refused, mut sets): (Vec<Refusal>, Vec<RowSet>) = (rejected.into_iter().chain(again).collect(), vec![]);
-        sets.extend([written, untried].into_iter().chain(refused.iter().map(|refusal| refusal.rows.clone())));
+        let (mut later, mut spent) = (Vec::new(), rejected);
+        for again in again {
+            let story = piece.story.charged(again.kind);
+            match shared.decide(&story, again.kind) {
+                Decision::Again(pause) => later.push((again, story, pause)),
+                Decision::GiveUp => spent.extend(again.each),
+            }
+        }
+        let mut sets = vec![written, untried];
+        sets.extend(later.iter().map(|(again, ..)| again.rows.clone()));
+        sets.extend(spent.iter().map(|refusal| refusal.rows.clone()));
         let mut parts = piece.envelope.scatter(&sets).map_err(|error| shared.columns(error))?.into_iter();
         let (written, untried) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
         if !written.is_empty() {
@@ -131,16 +163,20 @@ impl Lane {
             shared.written(written);
         }
         let (mut next, mut given_up) = (Vec::new(), Vec::new());
-        for (envelope, Refusal { failure, .. }) in parts.zip(refused) {
-            let story = piece.story.charged(failure.kind);
-            let part = Piece { envelope, story };
-            match shared.decide(&story, failure.kind) {
-                Decision::Again(pause) => {
-                    shared.heed(&failure, pause);
-                    next.push(shared.later(part, pause, &failure)?);
-                }
-                Decision::GiveUp => given_up.push((part, failure)),
+        for ((again, story, pause), envelope) in later.into_iter().zip(parts.by_ref()) {
+            again.each.iter().for_each(|refusal| shared.count(refusal.rows.len(), &refusal.failure));
+            if let Some(longest) = again.each.iter().find(|refusal| refusal.failure.kind == again.kind) {
+                shared.heed(&longest.failure, pause);
             }
+            next.push(shared.later(Piece { envelope, story }, pause)?);
+        }
+        for (envelope, Refusal { failure, .. }) in parts.zip(spent) {
+            if defect::on(Defect::RefusedAsWritten) {
+                shared.written(envelope);
+                continue;
+            }
+            let failure = if defect::on(Defect::WrongReason) { Failure::rejected("bad", "") } else { failure };
+            given_up.push((Piece { envelope, story: piece.story.charged(failure.kind) }, failure));
         }
         // At the same time: what is made durable together costs one sync.
         let buried = given_up.into_iter().map(async |(part, failure)| shared.bury(part, &failure).await);
@@ -148,6 +184,9 @@ impl Lane {
         // What was not tried is not charged.
         if !untried.is_empty() {
             next.push(Piece { envelope: untried, story: piece.story });
+        }
+        if defect::on(Defect::ReversePieces) {
+            next.reverse();
         }
         for piece in next.into_iter().rev() {
             round.left.push_front(piece);
@@ -176,9 +215,13 @@ impl Shared {
         }
     }
 
+    /// So many events are tried again, because they failed so.
+    fn count(&self, events: usize, failure: &Failure) {
+        self.metrics.again(events as u64, failure.kind.name(), &failure.code);
+    }
+
     /// Tried again after a pause, for which it holds no memory but its own.
-    fn later(&self, piece: Piece, pause: Duration, failure: &Failure) -> Result<Piece, Stopped> {
-        self.metrics.again(piece.envelope.len() as u64, failure.kind.name(), &failure.code);
+    fn later(&self, piece: Piece, pause: Duration) -> Result<Piece, Stopped> {
         let envelope = piece.envelope.compact().map_err(|error| self.columns(error))?;
         Ok(Piece { envelope, story: Story { not_before: Some(Instant::now() + pause), ..piece.story } })
     }
@@ -205,9 +248,14 @@ impl Shared {
         loop {
             match self.dead_letters.put(letter).await {
                 Ok(()) => break,
+                Err(Unkept::Full { .. }) if defect::on(Defect::SettleBeforeDurable) => break,
                 Err(Unkept::Full { .. }) => {
-                    closed = Some(self.gate.close(Cause::DeadLettersFull));
+                    // What closed it before holds longer.
+                    if self.gate.closed().is_none() {
+                        closed = Some(self.gate.close(Cause::DeadLettersFull));
+                    }
                     tokio::select! {
+                        biased;
                         () = sleep(self.settings.gate.probe) => {}
                         // Given up, to be read again.
                         () = self.given_up() => return Ok(()),

@@ -21,6 +21,7 @@ use super::pace::Pace;
 use super::retry::Tally;
 use super::search::Search;
 use super::settings::Settings;
+use crate::defect::{self, Defect};
 use crate::envelope::{Envelope, Final, PathName};
 use crate::metrics::SinkMetrics;
 use crate::sink::{Contract, Failure, WriteContext};
@@ -92,6 +93,11 @@ impl Lane {
         let piece = Piece { envelope, story: Story::default() };
         let mut round = Round { left: VecDeque::from([piece]), search, pass: Pass::default() };
         while let Some(mut piece) = round.left.pop_front() {
+            // A sink that answers at once would never be interrupted.
+            if self.shared.is_given_up() && !defect::on(Defect::GoOnAfterTheEnd) {
+                round.left.push_front(piece);
+                return self.leave(round).await;
+            }
             let answer = tokio::select! {
                 biased;
                 answer = self.attempt(&mut piece, &mut round.pass) => answer,
@@ -101,6 +107,7 @@ impl Lane {
                 }
             };
             self.judge(piece, answer, &mut round).await?;
+            self.shared.instances.close_left(self.shared.settings.timeout).await;
         }
         Ok(())
     }

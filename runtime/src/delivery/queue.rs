@@ -8,6 +8,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::settings::{BufferSettings, WhenFull};
+use crate::defect::{self, Defect};
 use crate::envelope::{Budget, Charge, Envelope, Final};
 use crate::metrics::Stopwatch;
 
@@ -66,7 +67,9 @@ impl Queue {
         let Some(charge) = room else {
             return envelope.settle(Final::Dropped);
         };
-        envelope.charge(charge);
+        if !defect::on(Defect::ReleaseEarly) {
+            envelope.charge(charge);
+        }
         let mut waiting = self.waiting();
         if !waiting.closed {
             waiting.envelopes.push_back((Instant::now(), envelope));

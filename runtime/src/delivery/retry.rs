@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::settings::RetrySettings;
+use crate::defect::{self, Defect};
 use crate::sink::FailureKind;
 
 /// What was spent on some events.
@@ -40,6 +41,8 @@ impl RetrySettings {
     pub(super) fn decide(&self, kind: FailureKind, tally: Tally, elapsed: Duration, jitter: f64) -> Decision {
         let spent = match kind {
             FailureKind::Rejected | FailureKind::Halted => true,
+            FailureKind::Unknown if defect::on(Defect::IgnoreUnknownBudget) => false,
+            FailureKind::Transient { .. } if defect::on(Defect::IgnoreAttempts) => false,
             FailureKind::Unknown => tally.unknown >= self.unknown.get(),
             FailureKind::Transient { .. } => self.attempts.is_some_and(|most| tally.attempts >= most.get()),
         };

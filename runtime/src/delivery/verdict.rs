@@ -1,7 +1,8 @@
 //! Sorts the events of a batch by what became of them. Pure.
 
 use crate::batch::RowSet;
-use crate::sink::{Failure, FailureKind, Refusal};
+use crate::defect::{self, Defect};
+use crate::sink::{FailureKind, Refusal};
 
 /// Every event of a batch stands in one of these.
 #[derive(Debug, PartialEq, Eq)]
@@ -11,14 +12,26 @@ pub(super) struct Verdict {
     /// Never to be written.
     pub(super) rejected: Vec<Refusal>,
     /// To be tried again; those that may be written apart from those that are not.
-    pub(super) again: Vec<Refusal>,
+    pub(super) again: Vec<Again>,
     /// Not tried at all.
     pub(super) untried: RowSet,
+}
+
+/// Events that are tried again together.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Again {
+    /// All of them.
+    pub(super) rows: RowSet,
+    /// The failure with the longest advice, which stands for all.
+    pub(super) kind: FailureKind,
+    /// Why each of them failed.
+    pub(super) each: Vec<Refusal>,
 }
 
 impl Verdict {
     /// From a report that was checked, about a batch of `events`.
     pub(super) fn new(events: usize, refused: Vec<Refusal>, stopped_at: usize) -> Verdict {
+        let stopped_at = if defect::on(Defect::IgnoreStoppedAt) { events } else { stopped_at };
         let untried = RowSet::range(stopped_at..events);
         let mut left = untried.clone();
         let (mut rejected, mut transient, mut unknown) = (Vec::new(), None, None);
@@ -32,27 +45,27 @@ impl Verdict {
                 FailureKind::Unknown => merge(&mut unknown, refusal),
             }
         }
-        let mut again: Vec<Refusal> = transient.into_iter().chain(unknown).collect();
-        again.sort_by_key(|refusal| refusal.rows.ranges().first().map(|range| range.start));
+        let mut again: Vec<Again> = transient.into_iter().chain(unknown).collect();
+        again.sort_by_key(|again| again.rows.ranges().first().map(|range| range.start));
         Verdict { written: left.complement(events), rejected, again, untried }
     }
 }
 
-/// Events to be tried again together; the longest advice stands for all.
-fn merge(all: &mut Option<Refusal>, one: Refusal) {
+fn merge(all: &mut Option<Again>, one: Refusal) {
     match all {
-        None => *all = Some(one),
+        None => *all = Some(Again { rows: one.rows.clone(), kind: one.failure.kind, each: vec![one] }),
         Some(all) => {
             all.rows = all.rows.union(&one.rows);
-            if advice(&one.failure) > advice(&all.failure) {
-                all.failure = one.failure;
+            if advice(one.failure.kind) > advice(all.kind) {
+                all.kind = one.failure.kind;
             }
+            all.each.push(one);
         }
     }
 }
 
-fn advice(failure: &Failure) -> Option<std::time::Duration> {
-    match failure.kind {
+fn advice(kind: FailureKind) -> Option<std::time::Duration> {
+    match kind {
         FailureKind::Transient { after } => after,
         _ => None,
     }
@@ -61,6 +74,7 @@ fn advice(failure: &Failure) -> Option<std::time::Duration> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sink::Failure;
     use std::time::Duration;
 
     fn rows(rows: &[u32]) -> RowSet {
@@ -87,11 +101,12 @@ mod tests {
     }
 
     #[test]
-    fn transient_failures_are_repeated_together_by_the_longest_advice() {
+    fn transient_failures_are_repeated_together_by_the_longest_advice_and_each_keeps_its_reason() {
         let advised =
             |seconds| Failure::new(FailureKind::Transient { after: Some(Duration::from_secs(seconds)) }, "busy", "");
         let refused = vec![refusal(&[0], advised(1)), refusal(&[1], advised(9)), refusal(&[2], advised(2))];
-        let verdict = Verdict::new(3, refused, 3);
-        assert_eq!(verdict.again, vec![refusal(&[0, 1, 2], advised(9))]);
+        let verdict = Verdict::new(3, refused.clone(), 3);
+        let again = Again { rows: rows(&[0, 1, 2]), kind: advised(9).kind, each: refused };
+        assert_eq!(verdict.again, vec![again]);
     }
 }

@@ -12,6 +12,7 @@ use tokio::sync::Notify;
 use super::progress::Progress;
 use super::{Block, Charge, Envelope, Final, Receipt};
 use crate::batch::{Batch, Partition, RowSet};
+use crate::defect::{self, Defect};
 use crate::metrics::SinkMetrics;
 
 /// The way of events from a source to one sink of one pipeline, or to the pipeline's dead letters.
@@ -78,10 +79,13 @@ impl Ledger {
         let mut lowest = BTreeMap::new();
         for path in &self.paths {
             for (partition, assignment) in &*locked(&path.0.assignments) {
-                let position = assignment.progress().position();
+                let position = assignment.progress().position() + u64::from(defect::on(Defect::AcknowledgeEarly));
                 lowest
                     .entry(partition.clone())
-                    .and_modify(|low: &mut u64| *low = position.min(*low))
+                    .and_modify(|low: &mut u64| {
+                        *low =
+                            if defect::on(Defect::AcknowledgeHighest) { position.max(*low) } else { position.min(*low) }
+                    })
                     .or_insert(position);
             }
         }
@@ -93,7 +97,7 @@ impl Ledger {
         let of = |path: &Path| {
             let mut positions = path.0.resume.clone();
             for (partition, assignment) in &*locked(&path.0.assignments) {
-                let position = assignment.progress().position();
+                let position = assignment.progress().position() + u64::from(defect::on(Defect::SaveAhead));
                 positions.entry(partition.clone()).and_modify(|p| *p = position.max(*p)).or_insert(position);
             }
             (path.0.name.clone(), positions)
@@ -174,8 +178,8 @@ impl Path {
     }
 
     /// The rows that this path has not had before a restart.
-    fn unseen(&self, batch: &Batch, rows: &RowSet) -> RowSet {
-        if self.0.resume.is_empty() {
+    pub fn unseen(&self, batch: &Batch, rows: &RowSet) -> RowSet {
+        if self.0.resume.is_empty() || defect::on(Defect::ForgetResume) {
             return rows.clone();
         }
         let origin = batch.origin();
@@ -236,10 +240,16 @@ impl Assignment {
         let count = match how {
             Final::Written => &metrics.written,
             Final::DeadLettered => &metrics.dead_lettered,
+            Final::Dropped if defect::on(Defect::MiscountDropped) => &metrics.written,
             Final::Dropped => &metrics.dropped,
         };
-        self.progress().settle(numbers.iter().cloned());
         count.add(numbers.iter().map(|numbers| numbers.end - numbers.start).sum());
+        if defect::on(Defect::CountOldAssignment)
+            && let Some(new) = locked(&self.path.assignments).get(&self.partition).cloned()
+        {
+            return new.progress().settle(numbers.iter().cloned());
+        }
+        self.progress().settle(numbers.iter().cloned());
         self.path.changed.notify_one();
     }
 

@@ -245,17 +245,14 @@ impl Builder<'_> {
         let mut ledger = Ledger::new();
         let mut deliveries = JoinSet::new();
         let framing = self.rejects(&mut ledger, &saved, NOBODY);
-        let (plan, mut fans, mut names) = (self.plan, Vec::new(), Vec::new());
+        let (plan, mut fans) = (self.plan, Vec::new());
         for pipeline in plan.pipelines.iter().filter(|pipeline| pipeline.source == source.name) {
             let mut fan = FanParts { saved: &saved, ledger: &mut ledger, deliveries: &mut deliveries, source: &name };
             fans.push(self.fan(pipeline, &mut fan, open.replayable()));
-            // The sink for dead letters reads no source.
-            let routed =
-                |sink: &&config::Sink| pipeline.routing.dead_letters.as_ref().is_none_or(|to| to.sink != sink.name);
-            names.extend(pipeline.sinks.iter().filter(routed).map(|sink| path_of(pipeline, sink)));
         }
         Feed {
-            resume: saved.resume(names.iter()),
+            // What is rejected without a sink needs its events as much as a sink does.
+            resume: saved.resume(ledger.positions().keys()),
             dead_letters: self.counted(Arc::new(self.dead_letters.of(&name))),
             name,
             open,

@@ -8,13 +8,14 @@ use arrow_schema::ArrowError;
 use futures_util::FutureExt;
 use tokio::sync::watch;
 use tokio::task::{JoinError, JoinSet};
-use tokio::time::{Instant, Interval, sleep};
+use tokio::time::{Instant, Interval, timeout};
 use tracing::{error, warn};
 
 use super::keys::Keys;
 use super::positions::Store;
 use super::route::{Routed, Router};
 use crate::batch::{RowSet, Uneven};
+use crate::defect::{self, Defect};
 use crate::delivery::{Cause, DeadLetter, DeadLetters, Gate, Queue, Stopped, Unkept};
 use crate::envelope::{Block, Charge, Envelope, Final, Ledger, Path};
 use crate::metrics::{SourceMetrics, SourceState};
@@ -100,6 +101,16 @@ pub(super) struct Outlet {
     pub(super) required: bool,
 }
 
+/// Events on their way to the dead letters.
+struct Rejected {
+    to: Arc<dyn DeadLetters>,
+    path: Path,
+    envelope: Envelope,
+    failure: Failure,
+    /// Which bytes of the event are kept, where it is cut.
+    range: Option<(u64, u64)>,
+}
+
 /// What a queue has for events.
 enum Room {
     /// They may go in; with nothing to charge, to be dropped.
@@ -170,16 +181,22 @@ impl Running {
 
     async fn take(&mut self, input: Input) -> Result<(), FeedError> {
         match input {
-            Input::Assigned(partitions) => {
-                for (partition, begin) in &partitions {
-                    self.feed.ledger.assign(partition, *begin);
-                }
-            }
+            Input::Assigned(_) | Input::Revoked(_) => self.reassign(&input),
             Input::Block(block) => self.hand_on(&block).await?,
-            Input::Revoked(partitions) => partitions.iter().for_each(|partition| self.feed.ledger.revoke(partition)),
             Input::Ended => self.stop_reading(),
         }
         Ok(())
+    }
+
+    fn reassign(&self, input: &Input) {
+        let ledger = &self.feed.ledger;
+        match input {
+            Input::Assigned(partitions) => {
+                partitions.iter().for_each(|(partition, begin)| ledger.assign(partition, *begin))
+            }
+            Input::Revoked(partitions) => partitions.iter().for_each(|partition| ledger.revoke(partition)),
+            Input::Block(_) | Input::Ended => {}
+        }
     }
 
     fn source_failed(&mut self, error: SourceError) {
@@ -201,26 +218,42 @@ impl Running {
     async fn hand_on(&mut self, block: &Block) -> Result<(), FeedError> {
         self.feed.metrics.events.add(block.batch.len() as u64);
         self.feed.metrics.bytes.add(block.batch.payload_bytes() as u64);
-        if let Some(rejects) = &block.rejects {
-            self.feed.metrics.rejected.add(rejects.batch.len() as u64);
-            if let Some(envelope) = self.feed.framing.take_rejects(&rejects.batch)? {
+        let unframed = match &block.rejects {
+            None => None,
+            Some(rejects) => {
+                self.feed.metrics.rejected.add(rejects.batch.len() as u64);
                 let failure = Failure::rejected(rejects.code, rejects.message.as_str());
-                let (to, path) = (self.feed.dead_letters.clone(), self.feed.framing.clone());
-                self.reject(to, path, envelope, failure, rejects.range).await?;
+                let envelope = self.feed.framing.take_rejects(&rejects.batch)?;
+                envelope.map(|envelope| Rejected {
+                    to: self.feed.dead_letters.clone(),
+                    path: self.feed.framing.clone(),
+                    envelope,
+                    failure,
+                    range: rejects.range,
+                })
             }
-        }
+        };
         // It wants none of the events, and has seen them all.
         drop(self.feed.framing.take(block, &RowSet::default())?);
-        for fan in 0..self.feed.fans.len() {
-            let keyed = self.feed.fans[fan].keys.give(block)?;
+        // Every path takes its part before anybody waits: a partition that is revoked meanwhile is revoked for all.
+        let (mut queued, mut rejected) = (Vec::new(), Vec::new());
+        for (number, fan) in self.feed.fans.iter().enumerate() {
+            let keyed = fan.keys.give(block)?;
             let block = keyed.as_ref().unwrap_or(block);
-            let Routed { sinks, not_taken, failed } = self.feed.fans[fan].router.route(&block.batch);
+            let Routed { sinks, not_taken, failed } = fan.router.route(&block.batch);
             for (sink, rows) in sinks.iter().enumerate() {
-                if let Some(envelope) = self.feed.fans[fan].sinks[sink].path.take(block, rows)? {
-                    self.enqueue(fan, sink, envelope).await?;
-                }
+                queued.extend(fan.sinks[sink].path.take(block, rows)?.map(|envelope| (number, sink, envelope)));
             }
-            self.reject_unrouted(fan, block, &not_taken, &failed).await?;
+            rejected.extend(take_unrouted(fan, block, &not_taken, &failed)?);
+        }
+        if let Some(unframed) = unframed {
+            self.reject(unframed).await?;
+        }
+        for (fan, sink, envelope) in queued {
+            self.enqueue(fan, sink, envelope).await?;
+        }
+        for rejected in rejected {
+            self.reject(rejected).await?;
         }
         Ok(())
     }
@@ -235,8 +268,9 @@ impl Running {
             }
             Room::Refused(cause) => {
                 let message = format!("its queue is full, its gate is closed, and it is not required: {cause}");
-                let to = self.feed.fans[fan].dead_letters.clone();
-                self.reject(to, path, envelope, Failure::transient("gate-closed", message), None).await
+                let (to, failure) =
+                    (self.feed.fans[fan].dead_letters.clone(), Failure::transient("gate-closed", message));
+                self.reject(Rejected { to, path, envelope, failure, range: None }).await
             }
         }
     }
@@ -249,16 +283,17 @@ impl Running {
                 None => std::future::pending().await,
             }
         };
-        let room = async {
+        let mut give_up = self.feed.signals.give_up.clone();
+        self.wait_for(async {
             tokio::select! {
                 biased;
                 room = queue.room(bytes) => Room::Made(room),
                 cause = closed => Room::Refused(cause),
+                // The delivery keeps or gives up what it finds in its queue.
+                () = set(&mut give_up) => Room::Made(Some(Charge::default())),
             }
-        };
-        let room = self.wait_for(room).await?;
-        // Where no time is left, the delivery keeps or gives up what it finds in its queue.
-        Ok(room.unwrap_or_else(|| Room::Made(Some(Charge::default()))))
+        })
+        .await
     }
 
     /// What the source is at, unless that is the end.
@@ -268,23 +303,20 @@ impl Running {
         }
     }
 
-    /// Waits for something else than events. The source is kept alive meanwhile. `None` where no time is left.
-    async fn wait_for<T>(&mut self, what: impl Future<Output = T>) -> Result<Option<T>, FeedError> {
+    /// Waits for something else than events. The source is kept alive meanwhile.
+    async fn wait_for<T>(&mut self, what: impl Future<Output = T>) -> Result<T, FeedError> {
         tokio::pin!(what);
         if let Some(done) = what.as_mut().now_or_never() {
-            return Ok(Some(done));
+            return Ok(done);
         }
         self.set_state(SourceState::Held);
         let done = loop {
             tokio::select! {
                 biased;
-                done = &mut what => break Some(done),
-                () = set(&mut self.feed.signals.give_up) => break None,
+                done = &mut what => break done,
                 Some(done) = self.feed.deliveries.join_next() => done??,
                 input = self.source.next(Demand::Nothing), if self.reading => match input {
-                    Ok(Input::Revoked(partitions)) => {
-                        partitions.iter().for_each(|partition| self.feed.ledger.revoke(partition));
-                    }
+                    Ok(input @ (Input::Assigned(_) | Input::Revoked(_))) => self.reassign(&input),
                     // It would say so again and again, and nobody else would get to run.
                     Ok(Input::Ended) => {
                         self.reading = false;
@@ -303,46 +335,22 @@ impl Running {
         Ok(done)
     }
 
-    /// What no sink takes, where that is to be a dead letter.
-    async fn reject_unrouted(
-        &mut self,
-        fan: usize,
-        block: &Block,
-        not_taken: &RowSet,
-        failed: &RowSet,
-    ) -> Result<(), FeedError> {
-        let (to, path) = (self.feed.fans[fan].dead_letters.clone(), self.feed.fans[fan].rejects.clone());
-        let both = not_taken.union(failed);
-        let Some(envelope) = path.take(block, &both)? else { return Ok(()) };
-        let (failed, not_taken) = envelope.select(&failed.within(&both))?;
-        let no_condition = "no sink takes it, and `otherwise` is \"reject\"";
-        self.reject(to.clone(), path.clone(), not_taken, Failure::rejected("not-taken", no_condition), None).await?;
-        let no_answer = "the conditions that it was asked could not be evaluated";
-        self.reject(to, path, failed, Failure::rejected("condition-failed", no_answer), None).await
-    }
-
-    async fn reject(
-        &mut self,
-        to: Arc<dyn DeadLetters>,
-        path: Path,
-        envelope: Envelope,
-        failure: Failure,
-        range: Option<(u64, u64)>,
-    ) -> Result<(), FeedError> {
+    async fn reject(&mut self, rejected: Rejected) -> Result<(), FeedError> {
+        let Rejected { to, path, envelope, failure, range } = rejected;
         if envelope.is_empty() {
             return Ok(());
         }
         let letter = DeadLetter { range, ..DeadLetter::untried(path.name(), envelope.batch(), &failure) };
         loop {
-            let Some(put) = self.wait_for(to.put(letter)).await? else { return Ok(()) };
-            match put {
+            match self.wait_for(to.put(letter)).await? {
                 Ok(()) => break envelope.settle(Final::DeadLettered),
                 Err(Unkept::Failed { message }) => return Err(FeedError::DeadLetters(message)),
                 Err(full @ Unkept::Full { .. }) => {
                     warn!(path = %path.name(), %full, "the source waits");
                     let metrics = self.feed.metrics.clone();
                     let _waiting = metrics.dead_letters_full.run();
-                    if self.wait_for(sleep(FULL_PAUSE)).await?.is_none() {
+                    let mut give_up = self.feed.signals.give_up.clone();
+                    if self.wait_for(timeout(FULL_PAUSE, set(&mut give_up))).await?.is_ok() {
                         return Ok(());
                     }
                 }
@@ -382,6 +390,30 @@ impl Running {
         }
         Ok(())
     }
+}
+
+/// What no sink takes, where that is to be a dead letter.
+fn take_unrouted(fan: &Fan, block: &Block, not_taken: &RowSet, failed: &RowSet) -> Result<[Rejected; 2], ArrowError> {
+    let path = &fan.rejects;
+    // Only what the path has not had before a restart comes out of it.
+    let both = path.unseen(&block.batch, &not_taken.union(failed));
+    let both = if defect::on(Defect::ForgetUnrouted) { RowSet::default() } else { both };
+    let failed = failed.intersection(&both);
+    let (failed, not_taken) = match path.take(block, &both)? {
+        Some(envelope) => envelope.select(&failed.within(&both))?,
+        None => Default::default(),
+    };
+    let rejected = |envelope, code: &str, message: &str| Rejected {
+        to: fan.dead_letters.clone(),
+        path: path.clone(),
+        envelope,
+        failure: Failure::rejected(code, message),
+        range: None,
+    };
+    Ok([
+        rejected(not_taken, "not-taken", "no sink takes it, and `otherwise` is \"reject\""),
+        rejected(failed, "condition-failed", "the conditions that it was asked could not be evaluated"),
+    ])
 }
 
 /// Returns once the value is true.

@@ -89,7 +89,8 @@ impl Overview {
 
     /// Whether every source has ended, or would have but for a full queue, and what waits waits for gates alone.
     pub(super) fn only_closed_gates_are_left(&self) -> bool {
-        let waiting = |sink: &&SinkView| sink.metrics.waiting() > 0;
+        // Not what the source holds in its hand because another sink has no room.
+        let waiting = |sink: &&SinkView| sink.queue.bytes() > 0;
         let held =
             |sink: &SinkView| sink.gate.closed().is_some() || sink.relay.as_ref().is_some_and(RelayView::is_stuck);
         let done = |source: &SourceView| match source.metrics.state() {

@@ -1,6 +1,7 @@
 //! Positions on disk: how far each sink has come in each partition of each source.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,15 +11,23 @@ use serde_json::Value;
 
 use super::data_dir::replace;
 use crate::batch::Partition;
+use crate::defect::{self, Defect};
 use crate::envelope::{PathName, Positions};
 use crate::source::Resume;
 
 /// The file `positions.json`, written anew as a whole. Cloning gives the same file.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(super) struct Store {
     path: PathBuf,
     saved: Arc<Mutex<Saved>>,
+    /// In place of the file.
+    #[cfg(test)]
+    witness: Option<Witness>,
 }
+
+/// Sees what is saved, and says whether it is.
+#[cfg(test)]
+pub(super) type Witness = Arc<dyn Fn(&Positions) -> io::Result<()> + Send + Sync>;
 
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
 struct Saved {
@@ -33,6 +42,12 @@ pub(super) struct SavedSource {
     pipelines: BTreeMap<String, BTreeMap<String, BTreeMap<String, u64>>>,
 }
 
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.debug_tuple("Store").field(&self.path).finish()
+    }
+}
+
 impl Store {
     /// Reads what an earlier run saved, if there was one.
     pub(super) fn open(path: PathBuf) -> io::Result<Store> {
@@ -41,12 +56,28 @@ impl Store {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Saved::default(),
             Err(error) => return Err(error),
         };
-        Ok(Store { path, saved: Arc::new(Mutex::new(saved)) })
+        Ok(Store {
+            path,
+            saved: Arc::new(Mutex::new(saved)),
+            #[cfg(test)]
+            witness: None,
+        })
+    }
+
+    /// Without a file. What is saved lives as long as the store.
+    #[cfg(test)]
+    pub(super) fn witnessed(witness: Witness) -> Store {
+        Store { path: PathBuf::new(), saved: Arc::default(), witness: Some(witness) }
     }
 
     /// Of no file, for sources of which nothing is saved.
     pub(super) fn unused() -> Store {
-        Store { path: PathBuf::new(), saved: Arc::default() }
+        Store {
+            path: PathBuf::new(),
+            saved: Arc::default(),
+            #[cfg(test)]
+            witness: None,
+        }
     }
 
     /// What was saved for a source.
@@ -58,6 +89,12 @@ impl Store {
     /// Saves the positions of one source, durably, and keeps those of the others. Nothing new is not written again.
     pub(super) async fn save(&self, source: &str, memo: Value, positions: &Positions) -> io::Result<()> {
         let new = SavedSource::new(memo, positions);
+        #[cfg(test)]
+        if let Some(witness) = &self.witness {
+            witness(positions)?;
+            self.saved.lock().unwrap_or_else(PoisonError::into_inner).sources.insert(source.to_owned(), new);
+            return Ok(());
+        }
         let store = self.clone();
         let source = source.to_owned();
         let saving = tokio::task::spawn_blocking(move || {
@@ -94,7 +131,12 @@ impl SavedSource {
     pub(super) fn resume<'a>(&self, paths: impl Iterator<Item = &'a PathName>) -> Resume {
         let mut positions: BTreeMap<Partition, u64> = BTreeMap::new();
         for (partition, position) in paths.flat_map(|path| self.path(path)) {
-            positions.entry(partition).and_modify(|lowest| *lowest = position.min(*lowest)).or_insert(position);
+            positions
+                .entry(partition)
+                .and_modify(|lowest| {
+                    *lowest = if defect::on(Defect::ResumePast) { position.max(*lowest) } else { position.min(*lowest) }
+                })
+                .or_insert(position);
         }
         Resume { positions, memo: self.memo.clone() }
     }

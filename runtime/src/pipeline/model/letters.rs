@@ -1,0 +1,121 @@
+//! Dead letters that are slow, full or broken as the schedule says.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio::time::sleep;
+
+use super::schedule::Keeping;
+use super::world::{Path, State, World};
+use crate::delivery::{DeadLetter, DeadLetters, Outage, Unkept};
+use crate::sink::FailureKind;
+
+pub(super) struct Letters(pub(super) World);
+
+#[async_trait]
+impl DeadLetters for Letters {
+    async fn put(&self, letter: DeadLetter<'_>) -> Result<(), Unkept> {
+        let what = self.0.with(|state| {
+            let what = state.keeping();
+            state.note(|| format!("{} puts {} dead letters: {what:?}", letter.path, letter.batch.len()));
+            what
+        });
+        let pause = async |millis| {
+            if millis > 0 {
+                sleep(Duration::from_millis(millis)).await
+            }
+        };
+        match what {
+            Keeping::Full => return Err(Unkept::Full { max_size: String::new(), place: String::new() }),
+            Keeping::Fails => {
+                self.0.with(|state| state.failing = true);
+                return Err(Unkept::Failed { message: "as told".into() });
+            }
+            Keeping::Works => self.0.with(|state| state.keep(&letter)),
+            Keeping::Slow(before, after) => {
+                pause(before).await;
+                self.0.with(|state| state.keep(&letter));
+                pause(after).await;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl State {
+    /// A letter is durable from here on.
+    fn keep(&mut self, letter: &DeadLetter<'_>) {
+        if self.killed {
+            return;
+        }
+        let name = letter.path.clone();
+        let Some(path) = self.path(&name) else {
+            return self.fail("dead-letters", || format!("a letter of {name}, which there is not"));
+        };
+        let events = self.numbers(path, letter.batch);
+        let (kind, code) = (letter.failure.kind, letter.failure.code.clone());
+        self.note(|| format!("{name} dead letters {events:?}: {} {code}, {} attempts", kind.name(), letter.attempts));
+        for event in events {
+            self.check_letter(path, event, letter);
+            let state = &mut self.paths[path].events[event];
+            state.settled = true;
+            state.now.dead += 1;
+        }
+    }
+
+    fn check_letter(&mut self, path: usize, event: usize, letter: &DeadLetter<'_>) {
+        let (kind, code) = (letter.failure.kind, &*letter.failure.code);
+        let Path { name, takes, events, open_failed, .. } = &self.paths[path];
+        let (name, takes, now, open_failed) = (name.clone(), takes[event], &events[event].now, *open_failed);
+        let problem = if now.told + now.dead + now.in_flight >= now.handed {
+            Some(format!("it is done or in flight already, and was handed over {} times", now.handed))
+        } else if self.paths[path].sink.is_none() {
+            (takes != Some(code)).then(|| format!("its code should be {takes:?}"))
+        } else if takes.is_none() {
+            Some("it is not for this sink".into())
+        } else if code == "stopped" {
+            let allowed = self.given_up.is_some() && !self.schedule.replayable;
+            (!allowed).then(|| "no unfinished event has to be kept".into())
+        } else {
+            let last = now.last;
+            let reason = last.is_some_and(|(of, named)| (named, of.name()) == (code, kind.name()));
+            // Of an event that was handed over twice, the other one may have failed since.
+            (!reason && now.handed == 1 && !(open_failed && code.starts_with("open-")))
+                .then(|| format!("its last failure was {last:?}"))
+        };
+        if let Some(problem) = problem.or_else(|| self.check_attempts(path, event, letter)) {
+            let attempts = letter.attempts;
+            self.fail("dead-letters", || {
+                format!("{name} gives up event {event} as {} {code} after {attempts} attempts: {problem}", kind.name())
+            });
+        }
+    }
+
+    /// The letter tells the attempts that there were, and there were as many as allowed.
+    fn check_attempts(&self, path: usize, event: usize, letter: &DeadLetter<'_>) -> Option<String> {
+        let sink = self.sink(path)?;
+        let retry = &sink.settings.retry;
+        let now = &self.paths[path].events[event].now;
+        if now.handed > 1 || &*letter.failure.code == "stopped" || self.paths[path].open_failed {
+            return None;
+        }
+        // Beside other calls in its instance, breaking it is not charged the first time.
+        let broke = if sink.contract.overlap.get() > 1 { now.broke.saturating_sub(1) } else { now.broke };
+        let unknown = now.unknown + now.all_unknown + broke;
+        let charged = now.transient + now.all_transient + unknown + now.rejected;
+        // An outage that is waited out charges nothing once the attempts are spent.
+        let exact = retry.outage == Outage::DeadLetter || now.all_transient + now.all_unknown == 0;
+        if letter.attempts > charged || (exact && letter.attempts != charged) {
+            return Some(format!("there were {charged} attempts"));
+        }
+        if retry.max_elapsed.is_some() {
+            return None;
+        }
+        let (spent, most) = match letter.failure.kind {
+            FailureKind::Transient { .. } => (charged, retry.attempts.map_or(u32::MAX, |most| most.get())),
+            FailureKind::Unknown => (unknown, retry.unknown.get()),
+            FailureKind::Rejected | FailureKind::Halted => return None,
+        };
+        (spent < most).then(|| format!("{spent} of {most} attempts were spent"))
+    }
+}

@@ -1,0 +1,367 @@
+//! What there is outside of the path, and outlives its runs: what sinks have, what was kept, what was promised.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use super::gate::GateModel;
+use super::instances::Instance;
+use super::schedule::{Body, Closing, Keeping, Opening, Schedule};
+use crate::batch::{Batch, Partition};
+use crate::config::{Match, OnConditionError, Otherwise};
+use crate::delivery::Queue;
+use crate::envelope::PathName;
+use crate::metrics::SinkMetrics;
+use crate::sink::FailureKind;
+
+/// What must hold, and did not.
+#[derive(Clone, Debug)]
+pub(super) struct Violation {
+    /// The name of the invariant.
+    pub(super) rule: &'static str,
+    pub(super) story: String,
+}
+
+/// The name of no sink.
+pub(super) const NOBODY: &str = "*";
+
+/// Calls in one run beyond which it goes round in circles.
+const MOST_CALLS: usize = 20_000;
+
+/// See [`State`]. Cloning gives the same world.
+#[derive(Clone)]
+pub(super) struct World {
+    state: Arc<Mutex<State>>,
+    /// Something is wrong: the run may end.
+    pub(super) wrong: Arc<Notify>,
+}
+
+pub(super) struct State {
+    pub(super) schedule: Arc<Schedule>,
+    pub(super) paths: Vec<Path>,
+    /// The run, from 0.
+    pub(super) run: usize,
+    pub(super) began: Instant,
+    /// The run was killed: nothing that happens from here on has ever happened.
+    pub(super) killed: bool,
+    pub(super) given_up: Option<Instant>,
+    /// Partitions whose assignment began more than once in this run.
+    pub(super) reassigned: Vec<bool>,
+    /// Whether the source was opened in this run.
+    pub(super) opened: bool,
+    /// The run met an error that ends it early, as its schedule says.
+    pub(super) failing: bool,
+    pub(super) kept: usize,
+    pub(super) calls: usize,
+    pub(super) violation: Option<Violation>,
+    /// Positions as saved last.
+    pub(super) saved: BTreeMap<PathName, BTreeMap<Partition, u64>>,
+    pub(super) acknowledged: Vec<u64>,
+    pub(super) trace: Option<Vec<String>>,
+}
+
+/// One sink, or what rejects events without one.
+pub(super) struct Path {
+    pub(super) name: PathName,
+    /// Its sink in the schedule: pipeline and number.
+    pub(super) sink: Option<(usize, usize)>,
+    /// For each event, whether its route leads here; and with which code if that is the dead letters.
+    pub(super) takes: Vec<Option<&'static str>>,
+    pub(super) events: Vec<EventState>,
+    pub(super) instances: Vec<Instance>,
+    pub(super) in_flight: usize,
+    pub(super) opened: usize,
+    pub(super) closed: usize,
+    /// In this run opening failed, which charges events that the sink does not get to see.
+    pub(super) open_failed: bool,
+    pub(super) gate: GateModel,
+    /// For each partition, the position that it resumes from, and that after the last event that was first written in this run.
+    pub(super) resume: Vec<u64>,
+    pub(super) highest: Vec<u64>,
+    pub(super) metrics: Arc<SinkMetrics>,
+    pub(super) queue: Option<Queue>,
+    /// Calls in a row that were rejected as a whole, for one batch.
+    pub(super) fruitless: u32,
+    /// Bytes of the calls in flight.
+    pub(super) bytes: usize,
+    /// A block larger than the buffer was handed over in this run.
+    pub(super) oversized: bool,
+    /// Events that were dropped in earlier runs, as asked for.
+    pub(super) dropped: u64,
+}
+
+/// One event on one path.
+#[derive(Clone, Debug, Default)]
+pub(super) struct EventState {
+    /// Acts that were used up, in all runs.
+    pub(super) tries: usize,
+    /// It was told that it is written, or it is durably a dead letter, in any run.
+    pub(super) settled: bool,
+    pub(super) now: Now,
+}
+
+/// What happened in this run.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Now {
+    /// Times that the source handed it over.
+    pub(super) handed: u32,
+    /// Times that it was reported written.
+    pub(super) told: u32,
+    pub(super) dead: u32,
+    pub(super) in_flight: u32,
+    pub(super) tried: bool,
+    pub(super) written: bool,
+    /// The sink refused it in an answer that was lost, and may think better of it.
+    pub(super) forgotten: bool,
+    pub(super) transient: u32,
+    pub(super) all_transient: u32,
+    pub(super) unknown: u32,
+    pub(super) all_unknown: u32,
+    pub(super) broke: u32,
+    pub(super) rejected: u32,
+    pub(super) last: Option<(FailureKind, &'static str)>,
+    /// The events that have to come again together, and with no others.
+    pub(super) together: Option<Arc<[usize]>>,
+}
+
+impl World {
+    pub(super) fn new(schedule: Arc<Schedule>, traced: bool) -> World {
+        let partitions = schedule.partitions.len();
+        let state = State {
+            paths: paths(&schedule),
+            run: 0,
+            began: Instant::now(),
+            killed: false,
+            given_up: None,
+            reassigned: vec![false; partitions],
+            opened: false,
+            failing: false,
+            kept: 0,
+            calls: 0,
+            violation: None,
+            saved: BTreeMap::new(),
+            acknowledged: vec![0; partitions],
+            trace: traced.then(Vec::new),
+            schedule,
+        };
+        World { state: Arc::new(Mutex::new(state)), wrong: Arc::new(Notify::new()) }
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Does something to the state, and ends the run if that shows that something is wrong.
+    pub(super) fn with<T>(&self, act: impl FnOnce(&mut State) -> T) -> T {
+        let mut state = self.lock();
+        let done = act(&mut state);
+        if state.violation.is_some() {
+            self.wrong.notify_one();
+        }
+        done
+    }
+}
+
+impl State {
+    pub(super) fn fail(&mut self, rule: &'static str, story: impl FnOnce() -> String) {
+        if self.violation.is_none() && !self.killed {
+            let story = story();
+            self.note(|| format!("VIOLATION of {rule}: {story}"));
+            self.violation = Some(Violation { rule, story });
+        }
+    }
+
+    pub(super) fn note(&mut self, line: impl FnOnce() -> String) {
+        if let Some(trace) = &mut self.trace {
+            trace.push(format!("run {} {:>6} ms  {}", self.run, self.began.elapsed().as_millis(), line()));
+        }
+    }
+
+    pub(super) fn trouble(&self) -> bool {
+        self.schedule.runs[self.run].troubled
+    }
+
+    /// A new run begins, from what was saved.
+    pub(super) fn begin(&mut self, run: usize) {
+        self.run = run;
+        self.began = Instant::now();
+        self.killed = false;
+        self.given_up = None;
+        self.failing = false;
+        (self.kept, self.calls) = (0, 0);
+        self.reassigned.fill(false);
+        self.opened = false;
+        let partitions = self.schedule.partitions.len();
+        for path in &mut self.paths {
+            let saved = self.saved.get(&path.name);
+            let resume =
+                |partition| saved.and_then(|saved| saved.get(&partition_name(partition))).copied().unwrap_or(0);
+            path.resume = (0..partitions).map(resume).collect();
+            path.highest = vec![0; partitions];
+            path.events.iter_mut().for_each(|event| event.now = Now::default());
+            path.instances.clear();
+            (path.in_flight, path.bytes, path.oversized) = (0, 0, false);
+            path.open_failed = false;
+            path.gate = GateModel::default();
+            path.dropped += path.metrics.dropped.get();
+            path.metrics = Arc::default();
+            path.queue = None;
+        }
+        self.note(|| "begins".into());
+    }
+
+    /// The numbers of a batch's events. What they carry is compared on the way.
+    pub(super) fn numbers(&mut self, path: usize, batch: &Batch) -> Vec<usize> {
+        let mut numbers = Vec::with_capacity(batch.len());
+        let mut alien = None;
+        for (rows, partition) in batch.origin().spans() {
+            let partition = partition_number(&batch.origin().partitions()[partition as usize]);
+            for row in rows {
+                let position = batch.origin().positions()[row];
+                match self.schedule.find(partition, position) {
+                    Some(number) if self.schedule.events[number].is_in(number, batch, row) => numbers.push(number),
+                    _ => alien = Some((partition, position)),
+                }
+            }
+        }
+        if let Some((partition, position)) = alien {
+            let name = self.paths[path].name.clone();
+            self.fail("whole", || format!("{name} got an event at {partition}/{position} that is not what was read"));
+        }
+        numbers
+    }
+
+    /// Whether nothing of this event is left to do on a path.
+    pub(super) fn is_settled(&self, path: usize, event: usize) -> bool {
+        self.paths[path].takes[event].is_none() || self.paths[path].events[event].settled
+    }
+
+    pub(super) fn opening(&mut self, path: usize) -> Opening {
+        let Some((pipeline, sink)) = self.paths[path].sink.filter(|_| self.trouble()) else { return Opening::Works };
+        let opened = self.paths[path].opened;
+        self.paths[path].opened += 1;
+        self.schedule.pipelines[pipeline].sinks[sink].opens.get(opened).copied().unwrap_or(Opening::Works)
+    }
+
+    pub(super) fn closing(&mut self, path: usize) -> Closing {
+        let Some((pipeline, sink)) = self.paths[path].sink.filter(|_| self.trouble()) else { return Closing::Works };
+        let closed = self.paths[path].closed;
+        self.paths[path].closed += 1;
+        self.schedule.pipelines[pipeline].sinks[sink].closes.get(closed).copied().unwrap_or(Closing::Works)
+    }
+
+    pub(super) fn keeping(&mut self) -> Keeping {
+        self.kept += 1;
+        self.schedule.runs[self.run].keeping.get(self.kept - 1).copied().unwrap_or(Keeping::Works)
+    }
+
+    pub(super) fn count_call(&mut self) {
+        self.calls += 1;
+        if self.calls > MOST_CALLS {
+            self.fail("terminates", || format!("more than {MOST_CALLS} calls"));
+        }
+    }
+
+    pub(super) fn path(&self, name: &PathName) -> Option<usize> {
+        self.paths.iter().position(|path| path.name == *name)
+    }
+
+    pub(super) fn sink(&self, path: usize) -> Option<&super::schedule::Sink> {
+        let (pipeline, sink) = self.paths[path].sink?;
+        Some(&self.schedule.pipelines[pipeline].sinks[sink])
+    }
+}
+
+pub(super) fn partition_name(number: usize) -> Partition {
+    Partition::from(["a", "b", "c"][number])
+}
+
+pub(super) fn partition_number(partition: &Partition) -> usize {
+    (partition.as_str().as_bytes()[0] - b'a') as usize
+}
+
+/// Virtual time that two clocks may differ by: a timer's tick.
+pub(super) const TICK: Duration = Duration::from_millis(2);
+
+impl Schedule {
+    /// The number of the event at a position.
+    pub(super) fn find(&self, partition: usize, position: u64) -> Option<usize> {
+        let place = self.partitions.get(partition)?;
+        let events = &self.events[place.first..place.first + place.len];
+        events.binary_search_by_key(&position, |event| event.position).ok().map(|at| place.first + at)
+    }
+}
+
+impl super::schedule::Event {
+    fn is_in(&self, number: usize, batch: &Batch, row: usize) -> bool {
+        use arrow_array::Array;
+        let value = |column: &arrow_array::BinaryArray| column.is_valid(row).then(|| column.value(row).to_vec());
+        value(batch.payload()) == self.payload(number).map(String::into_bytes)
+            && batch.key().and_then(value) == self.key().map(String::into_bytes)
+            && batch.timestamps()[row] == number as i64
+    }
+}
+
+fn paths(schedule: &Schedule) -> Vec<Path> {
+    let mut paths = Vec::new();
+    let mut rejects = Vec::new();
+    for (number, pipeline) in schedule.pipelines.iter().enumerate() {
+        let sinks = pipeline.sinks.len();
+        let mut takes = vec![vec![None; schedule.events.len()]; sinks];
+        let mut rejected = vec![None; schedule.events.len()];
+        for (event, what) in schedule.events.iter().enumerate().filter(|(_, event)| event.body != Body::Unframed) {
+            let (mut taken, mut failed) = (false, false);
+            for (sink, takes) in pipeline.sinks.iter().zip(&mut takes) {
+                if taken && pipeline.routing.mode == Match::First {
+                    break;
+                }
+                match sink.when.map_or(Some(true), |when| when.holds(what)) {
+                    Some(true) => (taken, takes[event]) = (true, Some("")),
+                    Some(false) => {}
+                    None => failed = true,
+                }
+            }
+            rejected[event] = match (taken, failed && pipeline.routing.on_condition_error == OnConditionError::Reject) {
+                (true, _) => None,
+                (false, true) => Some("condition-failed"),
+                (false, false) => (pipeline.routing.otherwise == Otherwise::Reject).then_some("not-taken"),
+            };
+        }
+        for (sink, takes) in takes.into_iter().enumerate() {
+            paths.push(Path::new(&format!("p{number}"), &format!("s{sink}"), Some((number, sink)), takes));
+        }
+        rejects.push(Path::new(&format!("p{number}"), NOBODY, None, rejected));
+    }
+    paths.extend(rejects);
+    let unframed = |event: &super::schedule::Event| (event.body == Body::Unframed).then_some("unframed");
+    paths.push(Path::new(NOBODY, NOBODY, None, schedule.events.iter().map(unframed).collect()));
+    paths
+}
+
+impl Path {
+    fn new(pipeline: &str, sink: &str, at: Option<(usize, usize)>, takes: Vec<Option<&'static str>>) -> Path {
+        Path {
+            name: PathName { pipeline: pipeline.into(), sink: sink.into() },
+            sink: at,
+            events: vec![EventState::default(); takes.len()],
+            takes,
+            instances: Vec::new(),
+            in_flight: 0,
+            opened: 0,
+            closed: 0,
+            open_failed: false,
+            gate: GateModel::default(),
+            resume: Vec::new(),
+            highest: Vec::new(),
+            metrics: Arc::default(),
+            queue: None,
+            fruitless: 0,
+            bytes: 0,
+            oversized: false,
+            dropped: 0,
+        }
+    }
+}
