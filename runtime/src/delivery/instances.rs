@@ -80,6 +80,11 @@ impl Drop for InFlight<'_> {
 }
 
 impl Instance {
+    /// Whether nobody will call it any more, and it has to be closed.
+    fn is_left(&self) -> bool {
+        self.retired.load(Ordering::Relaxed) && self.is_idle() && !self.lost.load(Ordering::Relaxed)
+    }
+
     fn is_idle(&self) -> bool {
         self.calls.load(Ordering::Relaxed) == 0
     }
@@ -115,7 +120,7 @@ impl Instances {
         drop(in_flight);
         if !returned && !defect::on(Defect::ReuseBroken) {
             self.discard(number, &instance).await;
-        } else if instance.retired.load(Ordering::Relaxed) && instance.is_idle() {
+        } else if instance.is_left() {
             self.leave(instance.sink.clone());
         }
         answer
@@ -154,7 +159,9 @@ impl Instances {
     /// Closes the instance of a lane once no call is in flight in it. The next call opens another: credentials may have
     /// changed.
     pub(super) async fn reopen(&self, lane: usize, within: Duration) {
-        if let Some(instance) = self.slots[lane / self.overlap].lock().await.take() {
+        // Nobody waits for the slot while the instance closes: that would look like an outage.
+        let instance = self.slots[lane / self.overlap].lock().await.take();
+        if let Some(instance) = instance {
             instance.retired.store(true, Ordering::Relaxed);
             if instance.is_idle() || defect::on(Defect::CloseUnderCalls) {
                 instance.close(within).await;
