@@ -119,7 +119,7 @@ impl Instances {
         let returned = in_flight.returned;
         drop(in_flight);
         if !returned && !defect::on(Defect::ReuseBroken) {
-            self.discard(number, &instance).await;
+            self.discard(number, &instance);
         } else if instance.is_left() {
             self.leave(instance.sink.clone());
         }
@@ -184,6 +184,7 @@ impl Instances {
         match &*slot {
             Some(instance) if !instance.lost.load(Ordering::Relaxed) => Ok(instance.clone()),
             _ => {
+                *slot = None;
                 let sink = self.open(number).await?;
                 let (calls, lost, retired) = (AtomicUsize::new(0), AtomicBool::new(false), AtomicBool::new(false));
                 let instance = Arc::new(Instance { sink, calls, lost, retired });
@@ -204,10 +205,12 @@ impl Instances {
         }
     }
 
-    /// New calls open another instance; those still in flight in this one end on their own.
-    async fn discard(&self, number: usize, broken: &Arc<Instance>) {
-        let mut slot = self.slots[number].lock().await;
-        if slot.as_ref().is_some_and(|instance| Arc::ptr_eq(instance, broken)) {
+    /// New calls open another instance; those still in flight in this one end on their own. Whoever holds the slot sees
+    /// that the instance is lost: to wait for that would keep the answer back, until it says what is no longer so.
+    fn discard(&self, number: usize, broken: &Arc<Instance>) {
+        if let Ok(mut slot) = self.slots[number].try_lock()
+            && slot.as_ref().is_some_and(|instance| Arc::ptr_eq(instance, broken))
+        {
             *slot = None;
         }
     }
