@@ -3,6 +3,7 @@
 
 mod bench;
 mod command;
+mod crash;
 mod demo;
 mod guests;
 mod report;
@@ -26,12 +27,16 @@ Usage: cargo xtask TASK
 
   test [--only STEP]... [--advisories] [-- ARGS...]
       Every check, cheap ones first, with what they need installed. ARGS go to `cargo test`.
-      Steps: format, tidy, clippy, guests, build, tests, docs, deny.
+      Steps: format, tidy, clippy, guests, build, tests, crash, docs, deny.
       --advisories  also ask the database of known vulnerabilities, which is fetched from GitHub
 
   bench [NAME]... [--json FILE]
       Benchmarks, all or the named ones: boundary, path, order, route, file, startup.
       --json FILE   also write the figures there, as one array
+
+  crash [NAME]... [--rounds N] [--seed S]
+      Kills the program N times (300) over one input, in each case or the named ones, and counts
+      what is lost and what comes twice: file, slow, wasm, disk, disk-slow.
 
 The tidy checks alone: cargo test -p xtask
 ";
@@ -42,6 +47,7 @@ enum Task {
     Demo,
     Test(test::Options),
     Bench(bench::Options),
+    Crash(crash::Options),
 }
 
 fn main() -> ExitCode {
@@ -70,6 +76,7 @@ fn run(task: Task) -> Result<()> {
         Task::Demo => demo::run(),
         Task::Test(options) => test::run(&options),
         Task::Bench(options) => bench::run(&options),
+        Task::Crash(options) => crash::run(&options),
     }
 }
 
@@ -88,6 +95,7 @@ fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Task> {
         },
         "test" => parse_test(parser),
         "bench" => parse_bench(parser),
+        "crash" => parse_crash(parser),
         _ => anyhow::bail!("there is no task `{task}`"),
     }
 }
@@ -123,6 +131,19 @@ fn parse_bench(mut parser: lexopt::Parser) -> Result<Task> {
     Ok(Task::Bench(options))
 }
 
+fn parse_crash(mut parser: lexopt::Parser) -> Result<Task> {
+    let mut options = crash::Options::default();
+    while let Some(argument) = parser.next()? {
+        match argument {
+            Value(name) => options.only.push(crash::case_named(&name.string()?)?),
+            Long("rounds") => options.rounds = parser.value()?.parse()?,
+            Long("seed") => options.seed = Some(parser.value()?.parse()?),
+            other => return Err(other.unexpected().into()),
+        }
+    }
+    Ok(Task::Crash(options))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -150,5 +171,6 @@ mod tests {
     fn the_usage_lists_every_step_and_bench() {
         assert!(USAGE.contains(&format!("Steps: {}.", test::names().join(", "))));
         assert!(USAGE.contains(&format!("ones: {}.", bench::NAMES.join(", "))));
+        assert!(USAGE.contains(&format!("twice: {}.", crash::names().join(", "))));
     }
 }

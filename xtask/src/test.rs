@@ -7,7 +7,7 @@ use anyhow::{Result, bail};
 
 use crate::command::{self, cargo, command, metadata};
 use crate::report::Report;
-use crate::{guests, tools};
+use crate::{crash, guests, tools};
 
 /// What was asked for.
 #[derive(Default)]
@@ -29,7 +29,7 @@ struct Step {
 }
 
 /// In the order in which they run.
-const STEPS: [Step; 8] = [
+const STEPS: [Step; 9] = [
     Step { name: "format", what: "rustfmt has nothing to change", needs: &[], run: format },
     Step { name: "tidy", what: "the rules of the tree, and xtask's own tests", needs: &[], run: tidy },
     Step { name: "clippy", what: "no lint fires", needs: &[], run: clippy },
@@ -40,6 +40,12 @@ const STEPS: [Step; 8] = [
         what: "unit tests, end-to-end tests, examples in the docs",
         needs: &["guests", "build"],
         run: tests,
+    },
+    Step {
+        name: "crash",
+        what: "the program is killed at any moment, and nothing is lost",
+        needs: &["guests", "build"],
+        run: crash,
     },
     Step { name: "docs", what: "the reference is complete and its links lead somewhere", needs: &["build"], run: docs },
     Step { name: "deny", what: "licences, banned crates, sources", needs: &[], run: deny },
@@ -122,6 +128,10 @@ fn tests(options: &Options) -> Result<()> {
         tests.args(group).args(&options.arguments).env(guests::FOLDER_VARIABLE, &folder);
         tests
     })
+}
+
+fn crash(_: &Options) -> Result<()> {
+    crash::run(&crash::Options { rounds: 30, ..crash::Options::default() })
 }
 
 fn docs(_: &Options) -> Result<()> {

@@ -94,6 +94,11 @@ impl Drop for Call<'_> {
 }
 
 impl Instance {
+    /// Whether nobody will call it any more, and it has to be closed.
+    fn is_left(&self) -> bool {
+        self.retired.load(Ordering::Relaxed) && self.is_idle() && !self.lost.load(Ordering::Relaxed)
+    }
+
     fn is_idle(&self) -> bool {
         self.calls.load(Ordering::Relaxed) == 0
     }
@@ -128,8 +133,8 @@ impl Instances {
         let returned = in_flight.returned;
         drop(in_flight);
         if !returned && !defect::on(Defect::ReuseBroken) {
-            self.discard(number, &instance).await;
-        } else if instance.retired.load(Ordering::Relaxed) && instance.is_idle() {
+            self.discard(number, &instance);
+        } else if instance.is_left() {
             self.leave(instance.sink.clone());
         }
         answer
@@ -168,7 +173,9 @@ impl Instances {
     /// Closes the instance of a lane once no call is in flight in it. The next call opens another: credentials may have
     /// changed.
     pub(super) async fn reopen(&self, lane: usize, within: Duration) {
-        if let Some(instance) = self.slots[lane / self.overlap].lock().await.take() {
+        // Nobody waits for the slot while the instance closes: that would look like an outage.
+        let instance = self.slots[lane / self.overlap].lock().await.take();
+        if let Some(instance) = instance {
             instance.retired.store(true, Ordering::Relaxed);
             if instance.is_idle() || defect::on(Defect::CloseUnderCalls) {
                 instance.close(within).await;
@@ -192,6 +199,7 @@ impl Instances {
         match &*slot {
             Some(instance) if !instance.lost.load(Ordering::Relaxed) => Ok(instance.clone()),
             _ => {
+                *slot = None;
                 let sink = self.open(number).await?;
                 let (calls, lost, retired) = (AtomicUsize::new(0), AtomicBool::new(false), AtomicBool::new(false));
                 let instance = Arc::new(Instance { sink, calls, lost, retired });
@@ -212,10 +220,12 @@ impl Instances {
         }
     }
 
-    /// New calls open another instance; those still in flight in this one end on their own.
-    async fn discard(&self, number: usize, broken: &Arc<Instance>) {
-        let mut slot = self.slots[number].lock().await;
-        if slot.as_ref().is_some_and(|instance| Arc::ptr_eq(instance, broken)) {
+    /// New calls open another instance; those still in flight in this one end on their own. Whoever holds the slot sees
+    /// that the instance is lost: to wait for that would keep the answer back, until it says what is no longer so.
+    fn discard(&self, number: usize, broken: &Arc<Instance>) {
+        if let Ok(mut slot) = self.slots[number].try_lock()
+            && slot.as_ref().is_some_and(|instance| Arc::ptr_eq(instance, broken))
+        {
             *slot = None;
         }
     }

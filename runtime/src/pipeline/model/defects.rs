@@ -1,8 +1,7 @@
 //! Each defect is found by the model, and by the invariants that it breaks.
-#![expect(clippy::print_stderr, reason = "the table is told")]
 
 use super::draw::Rng;
-use super::tests::of_seed;
+use super::tests::{of_seed, tell};
 use crate::defect::{self, Defect};
 
 /// Schedules that a defect may hide from.
@@ -59,10 +58,8 @@ fn every_seeded_defect_is_found() {
     let mut missed = Vec::new();
     for (defect, rules) in DEFECTS {
         let found = first_violation(*defect);
-        eprintln!(
-            "| {defect:?} | {} |",
-            found.map_or("not found |".into(), |(rule, number)| format!("{rule} | {number}"))
-        );
+        let row = found.map_or("not found |".into(), |(rule, number)| format!("{rule} | {number} |"));
+        tell(&format!("| {defect:?} | {row}"));
         if !found.is_some_and(|(rule, _)| rules.contains(&rule)) {
             missed.push((defect, rules, found));
         }

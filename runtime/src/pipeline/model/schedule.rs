@@ -1,4 +1,5 @@
 //! What happens in one test of the path: all of it follows from a seed.
+#![allow(clippy::needless_update, reason = "settings that a schedule does not draw yet stay as they are by default")]
 
 use std::collections::BTreeMap;
 use std::num::{NonZeroU32, NonZeroUsize};

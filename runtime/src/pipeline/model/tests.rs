@@ -26,6 +26,10 @@ fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{name} is no number: {text}")))
 }
 
+pub(super) fn tell(line: &str) {
+    eprintln!("{line}");
+}
+
 pub(super) fn of_seed(seed: u64, traced: bool) -> Ran {
     let ran = catch_unwind(|| run(&Arc::new(Schedule::draw(seed)), traced));
     ran.unwrap_or_else(|_| Ran {
