@@ -3,6 +3,7 @@
 mod builder;
 mod headers;
 mod origin;
+mod record;
 mod rows;
 
 use std::ops::Range;

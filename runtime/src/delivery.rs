@@ -11,6 +11,7 @@
 //! envelope until every event of it is final, and is the only one that settles.
 
 mod batcher;
+mod buffer;
 mod dead_letters;
 mod gate;
 mod instances;
@@ -28,10 +29,11 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
+pub use buffer::{Again, Buffer, BufferParts};
 pub use dead_letters::{DeadLetter, DeadLetters, Segments, Unkept};
 pub use gate::{Cause, Gate};
 pub use queue::Queue;
-pub use settings::{BufferSettings, GateSettings, Outage, RetrySettings, Settings, WhenFull};
+pub use settings::{BufferKind, BufferSettings, GateSettings, Outage, RetrySettings, Settings, WhenFull};
 
 use crate::envelope::{Envelope, PathName};
 use crate::metrics::SinkMetrics;
@@ -79,6 +81,8 @@ pub struct Parts {
     pub connect: Arc<dyn Connect>,
     /// Where what can't be delivered goes.
     pub dead_letters: Arc<dyn DeadLetters>,
+    /// Where events wait, if not in memory alone.
+    pub buffer: Option<Buffer>,
     /// What it counts.
     pub metrics: Arc<SinkMetrics>,
     /// Whether events that are given up at a stop would be lost: they become dead letters then.
@@ -99,11 +103,11 @@ pub struct Delivery {
 impl Delivery {
     /// Puts the stages together, in the order in which events pass them. Nothing is opened before the first batch.
     pub fn new(parts: Parts) -> Delivery {
-        let Parts { path, settings, connect, dead_letters, metrics, keep_unfinished, give_up } = parts;
+        let Parts { path, settings, connect, dead_letters, buffer, metrics, keep_unfinished, give_up } = parts;
         let contract = connect.contract();
         let concurrency = settings.concurrency.get();
         Delivery {
-            queue: Queue::new(&settings.buffer),
+            queue: Queue::new(&settings.buffer, buffer),
             batcher: Batcher::new(&settings, contract),
             lanes: Arc::new(Shared {
                 gate: Gate::new(settings.gate.probe),
@@ -133,7 +137,18 @@ impl Delivery {
     }
 
     /// Delivers until the queue is closed and every event of it is final, or time is up. Closes the sink.
-    pub async fn run(mut self) -> Result<(), Stopped> {
+    pub async fn run(self) -> Result<(), Stopped> {
+        let queue = self.queue.clone();
+        let Some(buffer) = queue.buffer() else { return self.deliver().await };
+        let ended = tokio::select! {
+            ended = self.deliver() => ended,
+            () = buffer.serve(&queue) => Ok(()),
+        };
+        buffer.finish().await;
+        ended
+    }
+
+    async fn deliver(mut self) -> Result<(), Stopped> {
         let mut ended = match self.concurrency {
             1 => self.run_inline().await,
             _ => self.run_lanes().await,

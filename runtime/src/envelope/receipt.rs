@@ -14,6 +14,8 @@ pub enum Final {
     Written,
     /// They are durably in the dead letters.
     DeadLettered,
+    /// They are durably in the sink's disk buffer, which accounts for them from then on.
+    Buffered,
     /// `when_full = "drop_newest"` gave them up, as its user asked for.
     Dropped,
 }
@@ -59,6 +61,11 @@ impl Receipt {
             }
             _ => self.spans.push_back(span),
         }
+    }
+
+    /// Whether a disk buffer has all of the events.
+    pub(super) fn is_buffered(&self) -> bool {
+        self.spans.iter().all(|span| span.assignment.is_buffered())
     }
 
     /// For how many events.

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tokio::task::JoinSet;
+use tracing::warn;
 
 use super::data_dir::{DataDir, DataDirError};
 use super::feed::{Fan, Feed, FeedSignals};
@@ -14,7 +15,7 @@ use super::positions::{SavedSource, Store};
 use super::route::Router;
 use super::run::{Pipelines, Signals};
 use crate::config::{self, Diagnostic, Plan, SinkKind, SourceKind};
-use crate::delivery::{DeadLetters, Delivery, Parts, Segments, Stopped};
+use crate::delivery::{Again, Buffer, BufferParts, DeadLetters, Delivery, Parts, Segments, Stopped};
 use crate::envelope::{Ledger, PathName};
 use crate::metrics::{PipelineMetrics, SinkMetrics, SourceMetrics};
 use crate::sink::Connect;
@@ -55,6 +56,14 @@ pub enum BuildError {
     /// The data directory can't be used.
     #[error(transparent)]
     DataDir(#[from] DataDirError),
+    /// A disk buffer can't be opened.
+    #[error("the disk buffer {path} can't be read: {error}")]
+    Buffer {
+        /// Its directory.
+        path: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
     /// What an earlier run saved can't be read.
     #[error("{path}: {error}: repair it, or remove it to deliver everything again")]
     Positions {
@@ -79,18 +88,40 @@ pub async fn build(plan: &Plan, host: &Host<'_>) -> Result<Pipelines, BuildError
     let data_dir = DataDir::open(&host.data_dir)?;
     let path = data_dir.positions();
     let store = Store::open(path.clone()).map_err(|error| BuildError::Positions { path, error })?;
+    warn_of_orphans(&data_dir.buffers(), plan);
     let dead_letters = Segments::new(data_dir.dead_letters(), plan.settings.dead_letters.max_size);
     let mut builder = Builder {
         plan,
         connects,
         store,
+        buffers: data_dir.buffers(),
         dead_letters: Arc::new(dead_letters),
         signals: Signals::new(),
         overview: Overview::default(),
         from_start: host.from_start,
     };
-    let feeds = plan.sources.iter().map(|source| builder.feed(source, open(source, &host.run))).collect();
+    let feeds = plan.sources.iter().map(|source| builder.feed(source, open(source, &host.run)));
+    let feeds = feeds.collect::<Result<_, _>>()?;
     Ok(Pipelines { feeds, overview: builder.overview, signals: builder.signals, data_dir })
+}
+
+/// Disk buffers of sinks that the plan does not have any more are kept, and nobody delivers them.
+fn warn_of_orphans(buffers: &Path, plan: &Plan) {
+    let folders = |path: &Path| std::fs::read_dir(path).into_iter().flatten().flatten();
+    for pipeline in folders(buffers) {
+        for sink in folders(&pipeline.path()) {
+            let known = plan.pipelines.iter().filter(|known| *known.name == *pipeline.file_name());
+            let known = known.flat_map(|known| &known.sinks).any(|known| *known.name == *sink.file_name());
+            let has_events = folders(&sink.path()).any(|file| file.path().extension().is_some_and(|end| end == "log"));
+            if has_events && !known {
+                warn!(
+                    "{} holds events of a sink that is not configured any more: configure it again to deliver them, or \
+                     remove the folder",
+                    sink.path().display()
+                );
+            }
+        }
+    }
 }
 
 fn open(source: &config::Source, run: &str) -> Box<dyn Open> {
@@ -200,6 +231,7 @@ struct Builder<'a> {
     plan: &'a Plan,
     connects: Connects,
     store: Store,
+    buffers: PathBuf,
     dead_letters: Arc<dyn DeadLetters>,
     signals: Signals,
     overview: Overview,
@@ -207,7 +239,7 @@ struct Builder<'a> {
 }
 
 impl Builder<'_> {
-    fn feed(&mut self, source: &config::Source, open: Box<dyn Open>) -> Feed {
+    fn feed(&mut self, source: &config::Source, open: Box<dyn Open>) -> Result<Feed, BuildError> {
         let name: Arc<str> = source.name.as_str().into();
         let saved = if self.from_start { SavedSource::default() } else { self.store.of(&name) };
         let metrics = Arc::new(SourceMetrics::default());
@@ -217,11 +249,11 @@ impl Builder<'_> {
         let framing = self.rejects(&mut ledger, &saved, NOBODY);
         let (plan, mut fans, mut names) = (self.plan, Vec::new(), Vec::new());
         for pipeline in plan.pipelines.iter().filter(|pipeline| pipeline.source == source.name) {
-            fans.push(self.fan(pipeline, &saved, &mut ledger, &mut deliveries, open.replayable()));
+            fans.push(self.fan(pipeline, &saved, &mut ledger, &mut deliveries, open.replayable())?);
             let path = |sink: &str| PathName { pipeline: pipeline.name.as_str().into(), sink: sink.into() };
             names.extend(pipeline.sinks.iter().map(|sink| path(&sink.name)));
         }
-        Feed {
+        Ok(Feed {
             resume: saved.resume(names.iter()),
             name,
             open,
@@ -234,7 +266,7 @@ impl Builder<'_> {
             metrics,
             deliveries,
             signals: FeedSignals { stop: self.signals.stop.subscribe(), give_up: self.signals.give_up.subscribe() },
-        }
+        })
     }
 
     fn fan(
@@ -244,7 +276,7 @@ impl Builder<'_> {
         ledger: &mut Ledger,
         deliveries: &mut JoinSet<Result<(), Stopped>>,
         replayable: bool,
-    ) -> Fan {
+    ) -> Result<Fan, BuildError> {
         let metrics = Arc::new(PipelineMetrics::default());
         self.overview.pipelines.push((pipeline.name.as_str().into(), metrics.clone()));
         let (mut sinks, mut conditions) = (Vec::new(), Vec::new());
@@ -253,11 +285,17 @@ impl Builder<'_> {
             let Some(connect) = self.connects.remove(&path) else { continue };
             conditions.push(sink.when.clone());
             let metrics = Arc::new(SinkMetrics::default());
+            let again = Again {
+                source: if replayable { pipeline.source.clone() } else { String::new() },
+                positions: saved.path(&path),
+            };
+            let buffer = self.buffer(&path, sink, again, &metrics)?;
             let delivery = Delivery::new(Parts {
                 path: path.clone(),
                 settings: sink.delivery.clone(),
                 connect,
                 dead_letters: self.dead_letters.clone(),
+                buffer,
                 metrics: metrics.clone(),
                 keep_unfinished: !replayable,
                 give_up: self.signals.give_up.subscribe(),
@@ -267,11 +305,32 @@ impl Builder<'_> {
             self.overview.sinks.push(SinkView { path, metrics, queue, gate });
             deliveries.spawn(delivery.run());
         }
-        Fan {
+        Ok(Fan {
             router: Router::new(pipeline.routing.clone(), conditions, metrics),
             sinks,
             rejects: self.rejects(ledger, saved, &pipeline.name),
-        }
+        })
+    }
+
+    /// The disk buffer of a sink, if it has one or an earlier run left one.
+    fn buffer(
+        &self,
+        path: &PathName,
+        sink: &config::Sink,
+        again: Again,
+        metrics: &Arc<SinkMetrics>,
+    ) -> Result<Option<Buffer>, BuildError> {
+        let directory = self.buffers.join(&*path.pipeline).join(&*path.sink);
+        let parts = BufferParts {
+            path: path.clone(),
+            settings: &sink.delivery.buffer,
+            again,
+            metrics: metrics.clone(),
+            position_interval: self.plan.settings.position_interval,
+            stop: self.signals.stop.subscribe(),
+            give_up: self.signals.give_up.subscribe(),
+        };
+        Buffer::open(&directory, parts).map_err(|error| BuildError::Buffer { path: directory, error })
     }
 
     /// The way of what no sink takes to the dead letters.

@@ -6,6 +6,7 @@ mod guest;
 
 mod alerts;
 mod bad;
+mod buffer;
 mod console;
 mod crash;
 mod csv;
