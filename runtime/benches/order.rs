@@ -78,6 +78,7 @@ async fn round(blocks: &[Block], order: Order) -> Result<Round, Fail> {
         settings: Settings { concurrency: Concurrency::Fixed(lanes), order, ..Settings::default() },
         connect: Arc::new(Slow(Contract::default())),
         dead_letters: Arc::new(Nowhere),
+        buffer: None,
         metrics: metrics.clone(),
         keep_unfinished: false,
         give_up,

@@ -4,6 +4,7 @@ mod builder;
 mod headers;
 mod origin;
 mod pick;
+mod record;
 mod rows;
 
 use std::ops::Range;

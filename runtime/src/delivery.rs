@@ -15,6 +15,7 @@
 
 mod adaptive;
 mod batcher;
+mod buffer;
 mod dead_letters;
 mod gate;
 mod in_flight;
@@ -35,13 +36,16 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
+pub use buffer::{Again, Buffer, BufferParts};
 pub use dead_letters::{
     Bytes, Counted, DeadLetter, DeadLetters, Filter, Found, Held, Letter, LetterCounts, Marks, Past, Relay, RelayView,
     ReplayLock, Scan, Segments, Snapshot, Unkept, batch_of, encode, prune,
 };
 pub use gate::{Cause, Gate};
 pub use queue::Queue;
-pub use settings::{BufferSettings, Concurrency, GateSettings, Order, Outage, RetrySettings, Settings, WhenFull};
+pub use settings::{
+    BufferKind, BufferSettings, Concurrency, GateSettings, Order, Outage, RetrySettings, Settings, WhenFull,
+};
 
 use crate::envelope::PathName;
 use crate::metrics::SinkMetrics;
@@ -93,6 +97,8 @@ pub struct Parts {
     pub connect: Arc<dyn Connect>,
     /// Where what can't be delivered goes.
     pub dead_letters: Arc<dyn DeadLetters>,
+    /// Where events wait, if not in memory alone.
+    pub buffer: Option<Buffer>,
     /// What it counts.
     pub metrics: Arc<SinkMetrics>,
     /// Whether events that are given up at a stop would be lost: they become dead letters then.
@@ -110,7 +116,8 @@ pub struct Delivery {
 impl Delivery {
     /// Puts the stages together. Nothing is opened before the first batch.
     pub fn new(parts: Parts) -> Delivery {
-        let Parts { path, settings, connect, dead_letters, metrics, keep_unfinished, give_up } = parts;
+        let Parts { path, settings, connect, dead_letters, buffer, metrics, keep_unfinished, give_up } = parts;
+        let queue = Queue::new(&settings.buffer, buffer);
         let lanes = Shared {
             gate: Gate::new(settings.gate.probe),
             contract: connect.contract().clone(),
@@ -125,7 +132,7 @@ impl Delivery {
             give_up,
             jitter: fastrand::f64,
         };
-        Delivery { queue: Queue::new(&lanes.settings.buffer), lanes: Arc::new(lanes) }
+        Delivery { queue, lanes: Arc::new(lanes) }
     }
 
     /// The end where events go in. Closing it drains the delivery.
@@ -140,6 +147,17 @@ impl Delivery {
 
     /// Delivers until the queue is closed and every event of it is final, or time is up. Closes the sink.
     pub async fn run(self) -> Result<(), Stopped> {
+        let queue = self.queue.clone();
+        let Some(buffer) = queue.buffer() else { return self.deliver().await };
+        let ended = tokio::select! {
+            ended = self.deliver() => ended,
+            () = buffer.serve(&queue) => Ok(()),
+        };
+        buffer.finish().await;
+        ended
+    }
+
+    async fn deliver(self) -> Result<(), Stopped> {
         let Settings { concurrency, order, timeout, .. } = self.lanes.settings;
         let ended = match (concurrency.most().get(), order) {
             // One lane needs no task of its own: the batch behind waits for the batch before.

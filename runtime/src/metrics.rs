@@ -102,6 +102,14 @@ pub struct SinkMetrics {
     pub dropped: Count,
     /// Events given up without being final.
     pub abandoned: Count,
+    /// Events that became durable in the disk buffer.
+    pub buffered: Count,
+    /// Events that an earlier run left in the disk buffer.
+    pub recovered: Count,
+    /// Events of the disk buffer that ended one way or another.
+    pub unbuffered: Count,
+    /// Events of the disk buffer that were damaged on disk.
+    pub buffer_lost: Count,
     /// Events that were tried again, once for each time.
     pub retried: Count,
     /// The same by the failure that made it necessary.
@@ -124,7 +132,13 @@ impl SinkMetrics {
     /// Events on their way: routed, and not yet final.
     pub fn waiting(&self) -> u64 {
         let done = self.written.get() + self.dead_lettered.get() + self.dropped.get() + self.abandoned.get();
-        self.events.get().saturating_sub(done)
+        (self.events.get() + self.recovered.get()).saturating_sub(done + self.buffer_lost.get())
+    }
+
+    /// Events that are durably in the disk buffer, and not final for the sink.
+    pub fn in_buffer(&self) -> u64 {
+        let came = self.buffered.get() + self.recovered.get();
+        came.saturating_sub(self.unbuffered.get() + self.buffer_lost.get())
     }
 
     /// A call ended.

@@ -14,7 +14,7 @@ use crate::guests;
 use crate::report::Report;
 
 /// The benchmarks, each a bench target of the runtime.
-pub(crate) const NAMES: [&str; 6] = ["boundary", "path", "order", "route", "file", "startup"];
+pub(crate) const NAMES: [&str; 7] = ["boundary", "path", "order", "route", "file", "buffer", "startup"];
 
 const FIGURES_VARIABLE: &str = "SUMP_BENCH_JSON";
 

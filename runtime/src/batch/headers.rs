@@ -32,7 +32,11 @@ impl Headers {
         Headers::from_list(ListArray::try_new(item, offsets, Arc::new(pairs), None)?)
     }
 
-    fn from_list(list: ListArray) -> Result<Headers, ArrowError> {
+    pub(super) fn list(&self) -> &ListArray {
+        &self.list
+    }
+
+    pub(super) fn from_list(list: ListArray) -> Result<Headers, ArrowError> {
         let pairs: StructArray = same_type(list.values())?;
         Ok(Headers { names: same_type(pairs.column(0))?, values: same_type(pairs.column(1))?, list })
     }

@@ -106,6 +106,10 @@ impl Origin {
         self.positions.values()
     }
 
+    pub(super) fn position_array(&self) -> &UInt64Array {
+        &self.positions
+    }
+
     /// The rows of each run, and its partition's index.
     pub fn spans(&self) -> impl Iterator<Item = (std::ops::Range<usize>, u32)> + '_ {
         let ends = self.runs.iter().skip(1).map(|run| run.start as usize).chain([self.len()]);

@@ -27,6 +27,15 @@ pub(super) fn summary(overview: &Overview, ended: &Ended, took: Duration, dead_l
         }
     }
     text.push_str(&table(overview));
+    for sink in &overview.sinks {
+        let (stay, lost) = (sink.metrics.in_buffer(), sink.metrics.buffer_lost.get());
+        if stay > 0 {
+            text.push_str(&format!("{} of {} stay in its disk buffer for the next run\n", events(stay), sink.path));
+        }
+        if lost > 0 {
+            text.push_str(&format!("{} of {} were lost by damage to its disk buffer\n", events(lost), sink.path));
+        }
+    }
     if ended.dead_lettered > 0 {
         text.push_str(&format!("{} in the dead letters: {}\n", events(ended.dead_lettered), dead_letters.display()));
     }

@@ -164,9 +164,10 @@ impl Shared {
         }
     }
 
-    /// Events that nobody will try any more: where they could not be read again they are kept, else given up.
+    /// Events that nobody will try any more: where they are in no disk buffer and could not be read again they are kept, else
+    /// given up.
     pub(super) async fn leave(&self, envelope: Envelope) -> Result<(), Stopped> {
-        if !self.keep_unfinished {
+        if !self.keep_unfinished || envelope.is_buffered() {
             return Ok(());
         }
         let failure = Failure::transient("stopped", "the run was stopped before they were delivered");

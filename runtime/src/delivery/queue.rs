@@ -7,14 +7,16 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::settings::{BufferSettings, WhenFull};
+use super::buffer::Buffer;
+use super::settings::{BufferKind, BufferSettings, WhenFull};
 use crate::defect::{self, Defect};
 use crate::envelope::{Budget, Charge, Envelope, Final};
 use crate::metrics::Stopwatch;
 
 /// Envelopes in the order of their arrival. Cloning gives the same queue.
 ///
-/// The bound counts an event from here until it is final, wherever it is by then.
+/// In memory, the bound counts an event from here until it is final, wherever it is by then. With a disk buffer, events
+/// pass through that before they are in the queue.
 #[derive(Clone, Debug)]
 pub struct Queue {
     shared: Arc<Shared>,
@@ -29,25 +31,66 @@ struct Shared {
     when_full: WhenFull,
     /// While somebody waits for room.
     holding_back: Stopwatch,
+    buffer: Option<Buffer>,
+    /// Whether new events go into the buffer too, and not only what is left in it out of it.
+    on_disk: bool,
 }
 
 #[derive(Debug, Default)]
 struct Waiting {
     envelopes: VecDeque<(Instant, Envelope)>,
+    /// What came while older events come out of a buffer that an earlier run left.
+    held: Option<VecDeque<(Instant, Envelope)>>,
     closed: bool,
+    /// Nothing more comes out of the buffer.
+    ended: bool,
+}
+
+impl Waiting {
+    fn pop(&mut self) -> Option<(Instant, Envelope)> {
+        self.envelopes.pop_front()
+    }
+
+    fn is_over(&self) -> bool {
+        self.closed && self.ended && self.held.is_none()
+    }
 }
 
 impl Queue {
-    /// An empty queue.
-    pub fn new(settings: &BufferSettings) -> Queue {
-        let budget = Budget::new(settings.max_bytes);
-        let BufferSettings { max_bytes, when_full, .. } = *settings;
-        let (waiting, arrived, holding_back) = Default::default();
-        Queue { shared: Arc::new(Shared { waiting, arrived, budget, max_bytes, when_full, holding_back }) }
+    /// An empty queue, behind a disk buffer if there is one.
+    pub fn new(settings: &BufferSettings, buffer: Option<Buffer>) -> Queue {
+        let budget = Budget::new(settings.bound());
+        let on_disk = settings.kind == BufferKind::Disk && buffer.is_some();
+        let held = (buffer.is_some() && !on_disk).then(VecDeque::new);
+        let waiting = Waiting { held, ended: buffer.is_none(), ..Waiting::default() };
+        let shared = Shared {
+            waiting: Mutex::new(waiting),
+            arrived: Notify::new(),
+            budget,
+            max_bytes: settings.bound(),
+            when_full: settings.when_full,
+            holding_back: Stopwatch::default(),
+            buffer,
+            on_disk,
+        };
+        Queue { shared: Arc::new(shared) }
+    }
+
+    /// The disk buffer before it.
+    pub fn buffer(&self) -> Option<&Buffer> {
+        self.shared.buffer.as_ref()
+    }
+
+    /// The disk buffer that new events go into.
+    fn intake(&self) -> Option<&Buffer> {
+        self.shared.buffer.as_ref().filter(|_| self.shared.on_disk)
     }
 
     /// Waits until there is room for so many bytes. `None` where the newest are to be dropped instead.
     pub async fn room(&self, bytes: usize) -> Option<Charge> {
+        if let Some(buffer) = self.intake() {
+            return buffer.room(bytes).await;
+        }
         match self.shared.when_full {
             WhenFull::DropNewest => self.shared.budget.try_reserve(bytes),
             WhenFull::Block => {
@@ -64,6 +107,9 @@ impl Queue {
     /// Adds events at the end, with the room that was made for them; without, they are dropped, as the user asked for.
     /// Into a closed queue nothing goes any more: the events are given up.
     pub fn push(&self, mut envelope: Envelope, room: Option<Charge>) {
+        if let Some(buffer) = self.intake() {
+            return buffer.push(envelope, room);
+        }
         let Some(charge) = room else {
             return envelope.settle(Final::Dropped);
         };
@@ -71,27 +117,35 @@ impl Queue {
             envelope.charge(charge);
         }
         let mut waiting = self.waiting();
-        if !waiting.closed {
-            waiting.envelopes.push_back((Instant::now(), envelope));
-            drop(waiting);
-            self.shared.arrived.notify_one();
+        if waiting.closed {
+            return;
         }
+        let arrival = (Instant::now(), envelope);
+        match &mut waiting.held {
+            Some(held) => held.push_back(arrival),
+            None => waiting.envelopes.push_back(arrival),
+        }
+        drop(waiting);
+        self.shared.arrived.notify_one();
     }
 
     /// Nothing more comes.
     pub fn close(&self) {
         self.waiting().closed = true;
+        if let Some(buffer) = &self.shared.buffer {
+            buffer.close();
+        }
         self.shared.arrived.notify_one();
     }
 
     /// Whether nothing more comes.
     pub fn is_closed(&self) -> bool {
-        self.waiting().closed
+        self.intake().map_or_else(|| self.waiting().closed, Buffer::is_closed)
     }
 
     /// Bytes on their way to the sink.
     pub fn bytes(&self) -> u64 {
-        self.shared.budget.used()
+        self.intake().map_or_else(|| self.shared.budget.used(), Buffer::bytes)
     }
 
     /// How many there may be, unless one event alone has more.
@@ -111,7 +165,7 @@ impl Queue {
 
     /// The oldest events and the time of their arrival, if there are any.
     pub(super) fn try_pop(&self) -> Option<(Instant, Envelope)> {
-        self.waiting().envelopes.pop_front()
+        self.waiting().pop()
     }
 
     /// Waits for the oldest events. `None` once the queue is closed and empty. One task pops.
@@ -120,13 +174,46 @@ impl Queue {
             let arrived = self.shared.arrived.notified();
             {
                 let mut waiting = self.waiting();
-                match waiting.envelopes.pop_front() {
-                    None if !waiting.closed => {}
+                match waiting.pop() {
+                    None if !waiting.is_over() => {}
                     oldest => return oldest,
                 }
             }
             arrived.await;
         }
+    }
+
+    /// Events come out of the buffer.
+    pub(super) fn hand_out(&self, envelope: Envelope) {
+        self.waiting().envelopes.push_back((Instant::now(), envelope));
+        self.shared.arrived.notify_one();
+    }
+
+    /// What an earlier run left in the buffer has come out: what came meanwhile follows.
+    pub(super) fn let_in(&self) {
+        let mut waiting = self.waiting();
+        let held = waiting.held.take();
+        waiting.envelopes.extend(held.into_iter().flatten());
+        drop(waiting);
+        self.shared.arrived.notify_one();
+    }
+
+    /// What the buffer has stays there.
+    pub(super) fn take_back(&self) {
+        let back: VecDeque<(Instant, Envelope)> = {
+            let mut waiting = self.waiting();
+            let (back, others) = waiting.envelopes.drain(..).partition(|(_, envelope)| envelope.is_buffered());
+            waiting.envelopes = others;
+            back
+        };
+        drop(back);
+    }
+
+    /// Nothing more comes out of the buffer.
+    pub(super) fn end(&self) {
+        self.let_in();
+        self.waiting().ended = true;
+        self.shared.arrived.notify_one();
     }
 
     fn waiting(&self) -> MutexGuard<'_, Waiting> {

@@ -153,17 +153,41 @@ pub enum Outage {
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct BufferSettings {
-    /// Bytes of events from routing until they are final.
-    #[serde(with = "units::size")]
-    pub max_bytes: u64,
+    /// Where events wait.
+    #[serde(rename = "type")]
+    pub kind: BufferKind,
+    /// Bytes of events from routing until they are final; of a disk buffer, the bytes of its files. Unset: 64 MiB in
+    /// memory, 1 GiB on disk.
+    #[serde(with = "units::size::option")]
+    pub max_bytes: Option<u64>,
     /// What happens to new events meanwhile.
     pub when_full: WhenFull,
 }
 
 impl Default for BufferSettings {
     fn default() -> BufferSettings {
-        BufferSettings { max_bytes: 64 << 20, when_full: WhenFull::Block }
+        BufferSettings { kind: BufferKind::Memory, max_bytes: None, when_full: WhenFull::Block }
     }
+}
+
+impl BufferSettings {
+    /// The bound in bytes, set or not.
+    pub fn bound(&self) -> u64 {
+        self.max_bytes.unwrap_or(match self.kind {
+            BufferKind::Memory => 64 << 20,
+            BufferKind::Disk => 1 << 30,
+        })
+    }
+}
+
+/// Where events wait for a sink.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BufferKind {
+    /// A kill loses them here; a source that can be read again gives them again.
+    Memory,
+    /// In files of the data directory, where they survive a kill and a power cut.
+    Disk,
 }
 
 /// What happens to new events while a buffer is full.

@@ -6,6 +6,7 @@ use std::fmt;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use arrow_buffer::ScalarBuffer;
 use arrow_schema::ArrowError;
 use tokio::sync::Notify;
 
@@ -48,8 +49,23 @@ impl Ledger {
 
     /// Adds a path. It passes over events before the position that it resumes from.
     pub fn path(&mut self, name: PathName, resume: BTreeMap<Partition, u64>, metrics: Arc<SinkMetrics>) -> Path {
-        let shared = Shared { name, metrics, resume, assignments: Mutex::default(), changed: self.changed.clone() };
-        let path = Path(Arc::new(shared));
+        self.add(name, resume, metrics, false)
+    }
+
+    /// Adds the way of events from a disk buffer on: they were counted before, and stay in the buffer when they are given up.
+    pub fn path_of_buffer(&mut self, name: PathName, metrics: Arc<SinkMetrics>) -> Path {
+        self.add(name, BTreeMap::new(), metrics, true)
+    }
+
+    fn add(
+        &mut self,
+        name: PathName,
+        resume: BTreeMap<Partition, u64>,
+        metrics: Arc<SinkMetrics>,
+        buffered: bool,
+    ) -> Path {
+        let (assignments, changed) = (Mutex::default(), self.changed.clone());
+        let path = Path(Arc::new(Shared { name, metrics, resume, buffered, assignments, changed }));
         self.paths.push(path.clone());
         path
     }
@@ -134,6 +150,8 @@ struct Shared {
     name: PathName,
     metrics: Arc<SinkMetrics>,
     resume: BTreeMap<Partition, u64>,
+    /// Whether its events are in a disk buffer.
+    buffered: bool,
     assignments: Mutex<BTreeMap<Partition, Arc<Assignment>>>,
     changed: Arc<Notify>,
 }
@@ -175,6 +193,23 @@ impl Path {
         let unseen = batch.select(&self.unseen(batch, &RowSet::all(batch.len())))?;
         let receipt = self.issue(&unseen);
         Ok((!unseen.is_empty()).then(|| Envelope::new(unseen, receipt, Charge::default())))
+    }
+
+    /// Takes events on under numbers of the caller's, which ascend, one for each event: their origin says nothing of
+    /// this path's positions. Everything before `end` has been seen then; the position moves over gaps.
+    pub fn take_as(&self, batch: Batch, partition: &Partition, numbers: ScalarBuffer<u64>, end: u64) -> Envelope {
+        debug_assert_eq!(batch.len(), numbers.len());
+        let assignment = self.0.assignment(partition, end);
+        let taken = {
+            let mut progress = assignment.progress();
+            let taken = progress.take(numbers);
+            progress.reach(end);
+            taken
+        };
+        let mut receipt = Receipt::default();
+        receipt.push(&assignment, taken);
+        self.0.changed.notify_one();
+        Envelope::new(batch, receipt, Charge::default())
     }
 
     /// The rows that this path has not had before a restart.
@@ -231,6 +266,10 @@ pub(super) struct Assignment {
 }
 
 impl Assignment {
+    pub(super) fn is_buffered(&self) -> bool {
+        self.path.buffered
+    }
+
     fn progress(&self) -> MutexGuard<'_, Progress> {
         locked(&self.progress)
     }
@@ -240,10 +279,15 @@ impl Assignment {
         let count = match how {
             Final::Written => &metrics.written,
             Final::DeadLettered => &metrics.dead_lettered,
+            Final::Buffered => &metrics.buffered,
             Final::Dropped if defect::on(Defect::MiscountDropped) => &metrics.written,
             Final::Dropped => &metrics.dropped,
         };
-        count.add(numbers.iter().map(|numbers| numbers.end - numbers.start).sum());
+        let events = numbers.iter().map(|numbers| numbers.end - numbers.start).sum();
+        if self.path.buffered {
+            metrics.unbuffered.add(events);
+        }
+        count.add(events);
         if defect::on(Defect::CountOldAssignment)
             && let Some(new) = locked(&self.path.assignments).get(&self.partition).cloned()
         {
@@ -254,7 +298,9 @@ impl Assignment {
     }
 
     pub(super) fn abandon(&self, events: u64) {
-        self.path.metrics.abandoned.add(events);
+        if !self.path.buffered {
+            self.path.metrics.abandoned.add(events);
+        }
         self.progress().abandon();
         self.path.changed.notify_one();
     }

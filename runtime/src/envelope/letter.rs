@@ -38,6 +38,11 @@ impl Envelope {
         self.batch.is_empty()
     }
 
+    /// Whether a disk buffer has all of the events: they are not lost when they are given up here.
+    pub fn is_buffered(&self) -> bool {
+        self.receipt.is_buffered()
+    }
+
     /// Puts the memory that the events hold on somebody's account, until they are final.
     pub fn charge(&mut self, charge: Charge) {
         self.charge.merge(charge);

@@ -14,6 +14,8 @@ pub enum Final {
     Written,
     /// They are durably in the dead letters.
     DeadLettered,
+    /// They are durably in the sink's disk buffer, which accounts for them from then on.
+    Buffered,
     /// `when_full = "drop_newest"` gave them up, as its user asked for.
     Dropped,
 }
@@ -63,6 +65,11 @@ impl Receipt {
                 self.parts.push_back(part);
             }
         }
+    }
+
+    /// Whether a disk buffer has all of the events.
+    pub(super) fn is_buffered(&self) -> bool {
+        self.parts.iter().all(|part| part.assignment.is_buffered())
     }
 
     /// For how many events.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::task::JoinSet;
+use tracing::warn;
 
 use super::data_dir::{DataDir, DataDirError};
 use super::feed::{Fan, Feed, FeedSignals, Outlet};
@@ -18,7 +19,9 @@ use super::route::Router;
 use super::run::{Pipelines, Signals};
 use crate::config::{self, Diagnostic, Plan, SinkKind, SourceKind};
 use crate::delivery;
-use crate::delivery::{Counted, DeadLetters, Delivery, LetterCounts, Parts, Relay, Segments, Stopped};
+use crate::delivery::{
+    Again, Buffer, BufferParts, Counted, DeadLetters, Delivery, LetterCounts, Parts, Relay, Segments, Stopped,
+};
 use crate::envelope::{Ledger, PathName};
 use crate::metrics::{PipelineMetrics, SinkMetrics, SourceMetrics};
 use crate::sink::Connect;
@@ -59,6 +62,14 @@ pub enum BuildError {
     /// The data directory can't be used.
     #[error(transparent)]
     DataDir(#[from] DataDirError),
+    /// A disk buffer can't be opened.
+    #[error("the disk buffer {path} can't be read: {error}")]
+    Buffer {
+        /// Its directory.
+        path: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
     /// What an earlier run saved can't be read.
     #[error("{path}: {error}: repair it, or remove it to deliver everything again")]
     Positions {
@@ -89,18 +100,21 @@ pub async fn build(plan: &Plan, host: &Host<'_>) -> Result<Pipelines, BuildError
     let data_dir = DataDir::open(&host.data_dir)?;
     let path = data_dir.positions();
     let store = Store::open(path.clone()).map_err(|error| BuildError::Positions { path, error })?;
+    warn_of_orphans(&data_dir.buffers(), plan);
     let dead_letters = Segments::new(data_dir.dead_letters(), plan.settings.dead_letters.max_size);
     let letters = LetterCounts::default();
     let mut builder = Builder {
         plan,
         connects,
         store,
+        buffers: data_dir.buffers(),
         dead_letters: dead_letters.clone(),
         signals: Signals::new(),
         overview: Overview { letters, dead_letters: Some(dead_letters), ..Overview::default() },
         from_start: host.from_start,
     };
-    let feeds = plan.sources.iter().map(|source| builder.feed(source, open(source, &host.run))).collect();
+    let feeds = plan.sources.iter().map(|source| builder.feed(source, open(source, &host.run)));
+    let feeds = feeds.collect::<Result<_, _>>()?;
     Ok(Pipelines {
         feeds,
         overview: builder.overview,
@@ -108,6 +122,25 @@ pub async fn build(plan: &Plan, host: &Host<'_>) -> Result<Pipelines, BuildError
         held: Box::new(data_dir),
         failed: None,
     })
+}
+
+/// Disk buffers of sinks that the plan does not have any more are kept, and nobody delivers them.
+fn warn_of_orphans(buffers: &Path, plan: &Plan) {
+    let folders = |path: &Path| std::fs::read_dir(path).into_iter().flatten().flatten();
+    for pipeline in folders(buffers) {
+        for sink in folders(&pipeline.path()) {
+            let known = plan.pipelines.iter().filter(|known| *known.name == *pipeline.file_name());
+            let known = known.flat_map(|known| &known.sinks).any(|known| *known.name == *sink.file_name());
+            let has_events = folders(&sink.path()).any(|file| file.path().extension().is_some_and(|end| end == "log"));
+            if has_events && !known {
+                warn!(
+                    "{} holds events of a sink that is not configured any more: configure it again to deliver them, or \
+                     remove the folder",
+                    sink.path().display()
+                );
+            }
+        }
+    }
 }
 
 pub(super) fn open(source: &config::Source, run: &str) -> Box<dyn Open> {
@@ -220,6 +253,7 @@ struct Builder<'a> {
     plan: &'a Plan,
     connects: Connects,
     store: Store,
+    buffers: PathBuf,
     dead_letters: Segments,
     signals: Signals,
     overview: Overview,
@@ -235,7 +269,7 @@ struct FanParts<'a> {
 }
 
 impl Builder<'_> {
-    fn feed(&mut self, source: &config::Source, open: Box<dyn Open>) -> Feed {
+    fn feed(&mut self, source: &config::Source, open: Box<dyn Open>) -> Result<Feed, BuildError> {
         let name: Arc<str> = source.name.as_str().into();
         let saved = if self.from_start { SavedSource::default() } else { self.store.of(&name) };
         let metrics = Arc::new(SourceMetrics::default());
@@ -248,9 +282,9 @@ impl Builder<'_> {
         let (plan, mut fans) = (self.plan, Vec::new());
         for pipeline in plan.pipelines.iter().filter(|pipeline| pipeline.source == source.name) {
             let mut fan = FanParts { saved: &saved, ledger: &mut ledger, deliveries: &mut deliveries, source: &name };
-            fans.push(self.fan(pipeline, &mut fan, open.replayable()));
+            fans.push(self.fan(pipeline, &mut fan, open.replayable())?);
         }
-        Feed {
+        Ok(Feed {
             // What is rejected without a sink needs its events as much as a sink does.
             resume: saved.resume(ledger.positions().keys()),
             dead_letters: self.counted(Arc::new(self.dead_letters.of(&name))),
@@ -264,14 +298,14 @@ impl Builder<'_> {
             metrics,
             deliveries,
             signals: FeedSignals { stop: self.signals.stop.subscribe(), give_up: self.signals.give_up.subscribe() },
-        }
+        })
     }
 
-    fn fan(&mut self, pipeline: &config::Pipeline, parts: &mut FanParts, replayable: bool) -> Fan {
+    fn fan(&mut self, pipeline: &config::Pipeline, parts: &mut FanParts, replayable: bool) -> Result<Fan, BuildError> {
         let metrics = Arc::new(PipelineMetrics::default());
         self.overview.pipelines.push((pipeline.name.as_str().into(), metrics.clone()));
         let files = self.dead_letters.of(parts.source);
-        let mut relayed = self.relay(pipeline, parts);
+        let mut relayed = self.relay(pipeline, parts)?;
         let (dead_letters, relay): (Arc<dyn DeadLetters>, _) = match &relayed {
             Some((relay, _)) => (relay.clone(), Some(relay.view())),
             None => (Arc::new(files), None),
@@ -284,8 +318,13 @@ impl Builder<'_> {
                 self.overview.sinks.push(view);
                 continue;
             }
+            let again = match replayable {
+                true => Again { source: pipeline.source.clone(), positions: parts.saved.path(&path) },
+                false => Again::default(),
+            };
+            let settings = sink.delivery.clone();
             let Some((delivery, view)) =
-                self.delivery(parts.source, &path, sink.delivery.clone(), dead_letters.clone(), !replayable)
+                self.delivery(parts.source, &path, settings, dead_letters.clone(), again, !replayable)?
             else {
                 continue;
             };
@@ -300,13 +339,34 @@ impl Builder<'_> {
             self.overview.sinks.push(SinkView { relay: relay.clone(), account: Some(account), ..view });
             parts.deliveries.spawn(delivery.run());
         }
-        Fan {
+        Ok(Fan {
             keys: Keys(pipeline.routing.key.clone()),
             router: Router::new(pipeline.routing.clone(), conditions, metrics),
             sinks,
             rejects: self.rejects(parts.ledger, parts.saved, &pipeline.name),
             dead_letters,
-        }
+        })
+    }
+
+    /// The disk buffer of a sink, if it has one or an earlier run left one.
+    fn buffer(
+        &self,
+        path: &PathName,
+        settings: &delivery::BufferSettings,
+        again: Again,
+        metrics: &Arc<SinkMetrics>,
+    ) -> Result<Option<Buffer>, BuildError> {
+        let directory = self.buffers.join(&*path.pipeline).join(&*path.sink);
+        let parts = BufferParts {
+            path: path.clone(),
+            settings,
+            again,
+            metrics: metrics.clone(),
+            position_interval: self.plan.settings.position_interval,
+            stop: self.signals.stop.subscribe(),
+            give_up: self.signals.give_up.subscribe(),
+        };
+        Buffer::open(&directory, parts).map_err(|error| BuildError::Buffer { path: directory, error })
     }
 
     /// The same, counted.
@@ -315,19 +375,24 @@ impl Builder<'_> {
     }
 
     /// The delivery to the sink that gets the pipeline's dead letters, if one does, and the way there.
-    fn relay(&mut self, pipeline: &config::Pipeline, parts: &mut FanParts) -> Option<(Arc<Relay>, SinkView)> {
-        let to = pipeline.routing.dead_letters.as_ref()?;
-        let sink = pipeline.sinks.iter().find(|sink| sink.name == to.sink)?;
+    fn relay(
+        &mut self,
+        pipeline: &config::Pipeline,
+        parts: &mut FanParts,
+    ) -> Result<Option<(Arc<Relay>, SinkView)>, BuildError> {
+        let Some(to) = &pipeline.routing.dead_letters else { return Ok(None) };
+        let Some(sink) = pipeline.sinks.iter().find(|sink| sink.name == to.sink) else { return Ok(None) };
         let (path, files) = (path_of(pipeline, sink), self.dead_letters.of(parts.source));
         // Whoever hands a letter over waits for it: there is nothing to wait for.
         let settings = delivery::Settings { batch_timeout: Duration::ZERO, ..sink.delivery.clone() };
         // What is left at a stop is kept by the one who waits.
-        let (delivery, view) =
-            self.delivery(parts.source, &path, settings, self.counted(Arc::new(files.clone())), false)?;
+        let rejected = self.counted(Arc::new(files.clone()));
+        let delivery = self.delivery(parts.source, &path, settings, rejected, Again::default(), false)?;
+        let Some((delivery, view)) = delivery else { return Ok(None) };
         let (source, give_up) = (parts.source.clone(), self.signals.give_up.subscribe());
         let relay = Relay::new(path, source, &delivery, view.metrics.clone(), files, give_up);
         parts.deliveries.spawn(delivery.run());
-        Some((Arc::new(relay), SinkView { takes_dead_letters: true, ..view }))
+        Ok(Some((Arc::new(relay), SinkView { takes_dead_letters: true, ..view })))
     }
 
     /// The delivery to a sink, not running yet; `None` where it was taken before.
@@ -337,15 +402,18 @@ impl Builder<'_> {
         path: &PathName,
         settings: delivery::Settings,
         dead_letters: Arc<dyn DeadLetters>,
+        again: Again,
         keep_unfinished: bool,
-    ) -> Option<(Delivery, SinkView)> {
-        let connect = self.connects.remove(path)?;
+    ) -> Result<Option<(Delivery, SinkView)>, BuildError> {
+        let Some(connect) = self.connects.remove(path) else { return Ok(None) };
         let metrics = Arc::new(SinkMetrics::default());
+        let buffer = self.buffer(path, &settings.buffer, again, &metrics)?;
         let delivery = Delivery::new(Parts {
             path: path.clone(),
             settings,
             connect,
             dead_letters,
+            buffer,
             metrics: metrics.clone(),
             keep_unfinished,
             give_up: self.signals.give_up.subscribe(),
@@ -361,7 +429,7 @@ impl Builder<'_> {
             relay: None,
             takes_dead_letters: false,
         };
-        Some((delivery, view))
+        Ok(Some((delivery, view)))
     }
 
     /// The way of what no sink takes to the dead letters.

@@ -79,6 +79,11 @@ impl DataDir {
         self.path.join("positions.json")
     }
 
+    /// Where disk buffers are, by pipeline and sink.
+    pub(super) fn buffers(&self) -> PathBuf {
+        self.path.join("buffers")
+    }
+
     /// Where dead letters are kept.
     pub fn dead_letters(&self) -> PathBuf {
         self.path.join("dead_letters")

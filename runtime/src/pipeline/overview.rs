@@ -84,7 +84,9 @@ impl Overview {
 
     /// Events that are neither final nor will be in this run, once it has ended.
     pub fn undelivered(&self) -> u64 {
-        self.all().map(|metrics| metrics.waiting() + metrics.abandoned.get()).sum()
+        let undelivered =
+            |metrics: &SinkMetrics| (metrics.waiting() + metrics.abandoned.get()).saturating_sub(metrics.in_buffer());
+        self.all().map(undelivered).sum()
     }
 
     /// Whether every source has ended, or would have but for a full queue, and what waits waits for gates alone.

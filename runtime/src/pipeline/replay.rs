@@ -32,7 +32,7 @@ use super::route::Router;
 use super::run::{Pipelines, Signals};
 use crate::config::{Plan, Routing, Sink};
 use crate::delivery::{
-    BufferSettings, Delivery, Filter, Held, Marks, Parts, ReplayLock, Scan, Segments, Snapshot, WhenFull,
+    BufferKind, BufferSettings, Delivery, Filter, Held, Marks, Parts, ReplayLock, Scan, Segments, Snapshot, WhenFull,
 };
 use crate::envelope::{Ledger, PathName};
 use crate::metrics::{PipelineMetrics, SinkMetrics, SourceMetrics};
@@ -169,6 +169,7 @@ impl Builder<'_> {
             settings: settings(sink),
             connect: Arc::new(connect),
             dead_letters: dead_letters.clone(),
+            buffer: None,
             metrics: metrics.clone(),
             // What is not sent stays where it is.
             keep_unfinished: false,
@@ -224,7 +225,8 @@ impl Builder<'_> {
 
 /// Those of a sink, but nothing is dropped, and what waits is in memory: on disk it is already.
 fn settings(sink: &Sink) -> crate::delivery::Settings {
-    let buffer = BufferSettings { when_full: WhenFull::Block, ..sink.delivery.buffer.clone() };
+    let max_bytes = sink.delivery.buffer.max_bytes.filter(|_| sink.delivery.buffer.kind == BufferKind::Memory);
+    let buffer = BufferSettings { kind: BufferKind::Memory, max_bytes, when_full: WhenFull::Block };
     crate::delivery::Settings { buffer, ..sink.delivery.clone() }
 }
 

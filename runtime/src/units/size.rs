@@ -49,6 +49,24 @@ pub fn serialize<S: Serializer>(bytes: &u64, serializer: S) -> Result<S::Ok, S::
     serializer.serialize_str(&print(*bytes))
 }
 
+/// The same for an `Option<u64>`; use it together with `#[serde(default)]`.
+pub mod option {
+    use super::{Deserializer, Serializer};
+
+    /// A value that is written is never absent.
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
+        super::deserialize(deserializer).map(Some)
+    }
+
+    /// Absent is null.
+    pub fn serialize<S: Serializer>(bytes: &Option<u64>, serializer: S) -> Result<S::Ok, S::Error> {
+        match bytes {
+            Some(bytes) => super::serialize(bytes, serializer),
+            None => serializer.serialize_none(),
+        }
+    }
+}
+
 struct Humane;
 
 impl Visitor<'_> for Humane {

@@ -183,7 +183,7 @@ impl State {
     /// The queue still counts what is in flight, and never more than its bound.
     fn check_memory(&mut self, path: usize) {
         let Some(sink) = self.sink(path) else { return };
-        let most = sink.settings.buffer.max_bytes;
+        let most = sink.settings.buffer.bound();
         let path = &self.paths[path];
         let Some(queue) = &path.queue else { return };
         let (name, counted, in_flight) = (path.name.clone(), queue.bytes(), path.bytes as u64);

@@ -229,6 +229,7 @@ fn fan(
             settings: plan.settings.clone(),
             connect: Arc::new(connect),
             dead_letters: Arc::new(Letters(world.clone())),
+            buffer: None,
             metrics: metrics.clone(),
             keep_unfinished: !state.schedule.replayable,
             give_up: signals.give_up(),

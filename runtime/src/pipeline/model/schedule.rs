@@ -302,7 +302,7 @@ fn settings(rng: &mut Rng) -> Settings {
         ..RetrySettings::default()
     };
     let buffer = BufferSettings {
-        max_bytes: if rng.percent(50) { rng.within(40, 1500) } else { 1 << 20 },
+        max_bytes: Some(if rng.percent(50) { rng.within(40, 1500) } else { 1 << 20 }),
         when_full: if rng.percent(10) { WhenFull::DropNewest } else { WhenFull::Block },
         ..BufferSettings::default()
     };

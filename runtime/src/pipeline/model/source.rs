@@ -275,7 +275,7 @@ impl State {
         let schedule = self.schedule.clone();
         for path in &mut self.paths {
             let most =
-                path.sink.map(|(pipeline, sink)| schedule.pipelines[pipeline].sinks[sink].settings.buffer.max_bytes);
+                path.sink.map(|(pipeline, sink)| schedule.pipelines[pipeline].sinks[sink].settings.buffer.bound());
             path.oversized |= most.is_some_and(|most| bytes as u64 > most);
             for number in numbers {
                 let event = &schedule.events[*number];

@@ -1,0 +1,296 @@
+//! What a disk buffer does while its delivery runs: it makes durable what came, reads it back, and keeps the position.
+
+use std::io;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use arrow_schema::ArrowError;
+use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep};
+use tracing::{error, info, warn};
+
+use super::log::{Log, locked};
+use super::reader::{Read, Reader};
+use super::record::{Encoded, encode};
+use super::{Buffer, set, size};
+use crate::batch::Batch;
+use crate::delivery::queue::Queue;
+use crate::envelope::{Envelope, Final};
+
+/// Bytes that become durable together, at most, unless one batch has more.
+const TOGETHER: u64 = 8 << 20;
+/// Batches of fewer bytes than this are put together to records of about that size.
+const RECORD: usize = 256 << 10;
+/// Bytes that are read at a time.
+const READ: usize = 1 << 20;
+/// How long to wait before trying again what the disk refused.
+const PAUSE: Duration = Duration::from_secs(1);
+
+impl Buffer {
+    /// Serves the delivery until it is dropped. What is read back goes into the queue, which is ended when nothing more
+    /// comes out: all was read, or the run stops.
+    pub(in crate::delivery) async fn serve(&self, queue: &Queue) {
+        let passing = async {
+            tokio::join!(self.commit_all(), self.read_all(queue));
+            // What could not be made durable is the delivery's to keep or give up.
+            let rest = std::mem::take(&mut locked(&self.shared.intake).pending);
+            rest.into_iter().for_each(|envelope| queue.hand_out(envelope));
+            queue.end();
+        };
+        tokio::join!(passing, self.keep_position());
+    }
+
+    /// Saves the position a last time, and removes what is of no more use.
+    pub(in crate::delivery) async fn finish(&self) {
+        self.reclaim(true).await;
+        self.save().await;
+    }
+
+    async fn commit_all(&self) {
+        let shared = &*self.shared;
+        while let Some(group) = self.group().await {
+            let batches: Vec<Batch> = group.iter().map(|envelope| envelope.batch().clone()).collect();
+            let batches = Arc::new(batches);
+            if !self.commit(&batches).await {
+                // Given up: in the order in which they came.
+                let mut intake = locked(&shared.intake);
+                group.into_iter().rev().for_each(|envelope| intake.pending.push_front(envelope));
+                break;
+            }
+            let bytes: u64 = group.iter().map(size).sum();
+            group.into_iter().for_each(|envelope| envelope.settle(Final::Buffered));
+            let mut intake = locked(&shared.intake);
+            intake.pending_bytes -= bytes;
+            intake.bytes = self.file_bytes();
+            drop(intake);
+            shared.durable.notify_one();
+            shared.freed.notify_one();
+        }
+        locked(&shared.intake).committed = true;
+        shared.durable.notify_one();
+    }
+
+    /// What came since the last time; `None` at the end.
+    async fn group(&self) -> Option<Vec<Envelope>> {
+        loop {
+            let arrived = self.shared.arrived.notified();
+            {
+                let mut intake = locked(&self.shared.intake);
+                let (mut group, mut bytes) = (Vec::new(), 0);
+                while bytes < TOGETHER
+                    && let Some(envelope) = intake.pending.pop_front()
+                {
+                    bytes += size(&envelope);
+                    group.push(envelope);
+                }
+                if !group.is_empty() {
+                    return Some(group);
+                }
+                if intake.closed {
+                    return None;
+                }
+            }
+            if self.shared.wanted.load(Ordering::Relaxed) {
+                self.reclaim(false).await;
+            }
+            arrived.await;
+        }
+    }
+
+    /// Tries until they are durable; false when no time is left.
+    async fn commit(&self, batches: &Arc<Vec<Batch>>) -> bool {
+        loop {
+            let batches = batches.clone();
+            let error = match self.with_log(move |log| commit(log, &batches)).await {
+                Ok(()) => {
+                    if locked(&self.shared.trouble).take().is_some() {
+                        info!(path = %self.shared.name, "the disk buffer takes events in again");
+                    }
+                    return true;
+                }
+                Err(error) => error.to_string(),
+            };
+            if locked(&self.shared.trouble).replace(error.clone()).is_none() {
+                error!(
+                    path = %self.shared.name, error,
+                    "the disk buffer can't be written: it takes nothing in until there is room, and goes on draining"
+                );
+            }
+            // What is delivered makes room.
+            self.reclaim(true).await;
+            tokio::select! {
+                () = sleep(PAUSE) => {}
+                () = set(&self.shared.give_up) => return false,
+            }
+        }
+    }
+
+    async fn read_all(&self, queue: &Queue) {
+        let shared = &*self.shared;
+        'reading: loop {
+            let durable = shared.durable.notified();
+            // Before reading: what is durable by then is found.
+            let last = locked(&shared.intake).committed;
+            let reads = tokio::select! {
+                reads = self.read() => reads,
+                () = set(&shared.stop) => break,
+            };
+            if reads.is_empty() && last {
+                return;
+            }
+            let waits = reads.is_empty();
+            for read in reads {
+                tokio::select! {
+                    () = self.hand_out(read, queue) => {}
+                    // Nothing may follow what is left out here: the position would pass it.
+                    () = set(&shared.stop) => break 'reading,
+                }
+            }
+            if waits {
+                // All that an earlier run left has come out.
+                if !self.has_more() {
+                    queue.let_in();
+                }
+                tokio::select! {
+                    () = durable => {}
+                    () = set(&shared.stop) => break,
+                }
+            }
+        }
+        queue.take_back();
+    }
+
+    fn has_more(&self) -> bool {
+        let last = locked(&self.shared.segments).back().map(|last| last.end);
+        last.is_some_and(|end| end > locked(&self.shared.reader).expected())
+    }
+
+    fn file_bytes(&self) -> u64 {
+        locked(&self.shared.segments).iter().map(|segment| segment.len).sum()
+    }
+
+    async fn read(&self) -> Vec<Read> {
+        let mut told = false;
+        loop {
+            let reader: Arc<Mutex<Reader>> = self.shared.reader.clone();
+            let reading = tokio::task::spawn_blocking(move || locked(&reader).read(READ));
+            let error = match reading.await {
+                Ok(Ok(reads)) => return reads,
+                Ok(Err(error)) => error.to_string(),
+                Err(panic) => panic.to_string(),
+            };
+            if !std::mem::replace(&mut told, true) {
+                error!(path = %self.shared.name, error, "the disk buffer can't be read: delivery waits until it can");
+            }
+            sleep(PAUSE).await;
+        }
+    }
+
+    async fn hand_out(&self, read: Read, queue: &Queue) {
+        let shared = &*self.shared;
+        if read.lost > 0 {
+            shared.metrics.buffer_lost.add(read.lost);
+            error!(path = %shared.name, events = read.lost, "the disk buffer is damaged: these events are lost");
+        }
+        let charge = match read.batch.is_empty() {
+            true => None,
+            false => Some(shared.read_ahead.reserve(read.batch.bytes()).await),
+        };
+        let mut envelope = shared.path.take_as(read.batch, &shared.partition, read.numbers, read.end);
+        if let Some(charge) = charge {
+            envelope.charge(charge);
+            queue.hand_out(envelope);
+        }
+    }
+
+    /// Saves the position every so often, and makes room as soon as somebody waits for it.
+    async fn keep_position(&self) {
+        let every = self.shared.position_interval;
+        let mut tick = interval_at(Instant::now() + every, every);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                _ = tick.tick() => {
+                    self.reclaim(false).await;
+                    self.save().await;
+                }
+                () = self.shared.ledger.changed() => if self.shared.wanted.load(Ordering::Relaxed) {
+                    self.reclaim(false).await;
+                },
+            }
+        }
+    }
+
+    /// Events before are final.
+    fn position(&self) -> u64 {
+        self.shared.ledger.acknowledged().get(&self.shared.partition).copied().unwrap_or(0)
+    }
+
+    async fn save(&self) {
+        let position = self.position();
+        if let Err(error) = self.with_log(move |log| log.save(position)).await {
+            warn!(
+                path = %self.shared.name, %error,
+                "the position in the disk buffer can't be saved: after a crash events come again"
+            );
+        }
+    }
+
+    /// Removes segments that are delivered.
+    async fn reclaim(&self, all: bool) {
+        let shared = &*self.shared;
+        let position = self.position();
+        let wanted = shared.wanted.load(Ordering::Relaxed);
+        if locked(&shared.segments).front().is_none_or(|first| first.end > position) {
+            return;
+        }
+        let reclaimed = self.with_log(move |log| {
+            let before = log.bytes();
+            log.reclaim(position, all || wanted || before > log.most_idle());
+            Ok::<_, io::Error>((before, log.bytes()))
+        });
+        if let Ok((before, after)) = reclaimed.await
+            && after < before
+        {
+            locked(&shared.intake).bytes = after;
+            shared.wanted.store(false, Ordering::Relaxed);
+            shared.freed.notify_one();
+        }
+    }
+
+    /// Does what may block where it may.
+    async fn with_log<T: Send + 'static, E: Send + ToString + 'static>(
+        &self,
+        what: impl FnOnce(&mut Log) -> Result<T, E> + Send + 'static,
+    ) -> io::Result<T> {
+        let log = self.shared.log.clone();
+        let done = tokio::task::spawn_blocking(move || what(&mut locked(&log)));
+        match done.await {
+            Ok(done) => done.map_err(|error| io::Error::other(error.to_string())),
+            Err(panic) => Err(io::Error::other(panic.to_string())),
+        }
+    }
+}
+
+/// One sync for all of them.
+fn commit(log: &mut Log, batches: &[Batch]) -> io::Result<()> {
+    let records = records(batches, log.end()).map_err(io::Error::other)?;
+    log.commit(&records)
+}
+
+/// Small batches are put together, for what a record takes beside its events.
+pub(super) fn records(batches: &[Batch], mut first: u64) -> Result<Vec<Encoded>, ArrowError> {
+    let (mut records, mut from) = (Vec::new(), 0);
+    while from < batches.len() {
+        let (mut to, mut bytes) = (from + 1, batches[from].bytes());
+        while to < batches.len() && bytes + batches[to].bytes() <= RECORD {
+            bytes += batches[to].bytes();
+            to += 1;
+        }
+        let record = encode(&Batch::concat(&batches[from..to])?, first)?;
+        first += u64::from(record.events);
+        records.push(record);
+        from = to;
+    }
+    Ok(records)
+}
