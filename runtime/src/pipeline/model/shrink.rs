@@ -55,7 +55,7 @@ fn steps(schedule: &Schedule) -> Vec<Step> {
             change(|sink| sink.opens.clear());
             change(|sink| sink.closes.clear());
             change(|sink| sink.takes = (0, 0));
-            for event in plan.acts.keys().copied() {
+            for &event in plan.acts.keys() {
                 steps.push(Box::new(move |schedule| {
                     schedule.pipelines[pipeline].sinks[sink].acts.remove(&event);
                 }));
