@@ -18,6 +18,7 @@ mod instances;
 mod letters;
 mod run;
 mod schedule;
+mod shrink;
 mod sink;
 mod source;
 mod tests;

@@ -14,7 +14,9 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use super::draw::Rng;
 use super::run::{Ran, run};
 use super::schedule::Schedule;
+use super::shrink::shrink;
 use super::world::Violation;
+use crate::defect::{self, Defect};
 
 /// How many schedules are tried unless somebody says otherwise.
 const SCHEDULES: u64 = 100_000;
@@ -38,15 +40,13 @@ pub(super) fn of_seed(seed: u64, traced: bool) -> Ran {
     })
 }
 
-/// What a schedule was and what happened, for people.
+/// What a schedule was and what happened, for people: as small as it shows the same.
 fn story(seed: u64) -> String {
-    let schedule = Schedule::draw(seed);
-    let ran = of_seed(seed, true);
+    let schedule = catch_unwind(|| shrink(Schedule::draw(seed))).unwrap_or_else(|_| Schedule::draw(seed));
+    let ran = run(&Arc::new(schedule.clone()), true);
     let verdict = ran.violation.map_or("nothing is wrong".into(), |wrong| format!("{}: {}", wrong.rule, wrong.story));
-    format!(
-        "{schedule:#?}\n{}\nseed {seed}: {verdict}\nagain: SUMP_SEED={seed} cargo test -p sump model\n",
-        ran.trace.join("\n")
-    )
+    let trace = ran.trace.join("\n");
+    format!("{schedule:#?}\n{trace}\nseed {seed}: {verdict}\nagain: SUMP_SEED={seed} cargo test -p sump model\n")
 }
 
 /// Tries schedules on some threads, each named by its seed, until they are used up or time is.
@@ -150,4 +150,15 @@ fn the_same_seed_gives_the_same_story() {
         assert_eq!(differ.map(|at| (&one[at], &other[at])), None, "seed {seed}");
         assert_eq!(one.len(), other.len(), "seed {seed}");
     }
+}
+
+#[test]
+fn a_schedule_that_shows_something_wrong_is_made_smaller() {
+    defect::with(Some(Defect::ExceedBatch), || {
+        let shows = |seed: &u64| Schedule::draw(*seed).events.len() > 20 && of_seed(*seed, false).violation.is_some();
+        let seed = (0..).find(shows).expect("some schedule");
+        let (whole, small) = (Schedule::draw(seed), shrink(Schedule::draw(seed)));
+        assert!(small.events.len() < whole.events.len(), "{} events of {}", small.events.len(), whole.events.len());
+        assert_eq!(run(&Arc::new(small), false).violation.map(|wrong| wrong.rule), Some("limits"));
+    });
 }
