@@ -161,9 +161,9 @@ mod tests {
     fn the_position_is_that_of_the_first_event_that_is_not_final() {
         let mut progress = taking(&[10, 20, 30], 40);
         assert_eq!((progress.position(), progress.open()), (10, 3));
-        progress.settle([1..3]);
+        progress.settle(Some(1..3));
         assert_eq!((progress.position(), progress.open()), (10, 1));
-        progress.settle([0..1]);
+        progress.settle(Some(0..1));
         assert_eq!((progress.position(), progress.open()), (40, 0));
     }
 
@@ -172,7 +172,7 @@ mod tests {
         let mut progress = taking(&[10], 20);
         progress.reach(500);
         assert_eq!(progress.position(), 10);
-        progress.settle([0..1]);
+        progress.settle(Some(0..1));
         assert_eq!(progress.position(), 500);
     }
 
@@ -180,10 +180,10 @@ mod tests {
     fn a_million_events_settled_in_order_are_kept_as_one_number() {
         let mut progress = taking(&(0..1_000_000).collect::<Vec<_>>(), 1_000_000);
         for number in 0..999_999 {
-            progress.settle([number..number + 1]);
+            progress.settle(Some(number..number + 1));
             assert!(progress.chunks[0].ahead.is_empty());
         }
-        progress.settle([999_999..1_000_000]);
+        progress.settle(Some(999_999..1_000_000));
         assert_eq!(progress.position(), 1_000_000);
     }
 
@@ -192,7 +192,7 @@ mod tests {
         let mut progress = taking(&[7], 8);
         for chunk in 0..10_000u64 {
             progress.take(ScalarBuffer::from(vec![10 + 2 * chunk, 11 + 2 * chunk]));
-            progress.settle([1 + 2 * chunk..3 + 2 * chunk]);
+            progress.settle(Some(1 + 2 * chunk..3 + 2 * chunk));
         }
         assert_eq!((progress.chunks.len(), progress.position(), progress.open()), (1, 7, 1));
     }
@@ -219,7 +219,7 @@ mod tests {
             let mut open: std::collections::BTreeSet<u64> = (0..total).collect();
             for range in ranges {
                 open.retain(|number| !range.contains(number));
-                progress.settle([range]);
+                progress.settle(Some(range));
                 prop_assert_eq!(progress.position(), open.first().unwrap_or(&total) * 10);
                 prop_assert_eq!(progress.open(), open.len() as u64);
             }
