@@ -18,6 +18,7 @@ use sump::envelope::{Block, Ledger, PathName};
 use sump::metrics::SinkMetrics;
 use sump::sink::{Connect, Contract, Failure, Outcome, Sink, WriteContext, WriteError};
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 
 const ROUNDS: usize = 7;
 const EVENTS: usize = 2_000 * BLOCK;
@@ -85,7 +86,8 @@ async fn round(blocks: &[Block], order: Order) -> Result<Round, Fail> {
     });
     let queue = delivery.queue().clone();
     let (began, cpu) = (Instant::now(), processor_time());
-    let delivering = tokio::spawn(delivery.run());
+    let mut delivering = JoinSet::new();
+    delivering.spawn(delivery.run());
     for number in 0..EVENTS / BLOCK {
         let block = &blocks[number % blocks.len()];
         if let Some(envelope) = path.take(block, &RowSet::all(BLOCK))? {
@@ -94,7 +96,7 @@ async fn round(blocks: &[Block], order: Order) -> Result<Round, Fail> {
         }
     }
     queue.close();
-    delivering.await??;
+    delivering.join_next().await.ok_or("no delivery")???;
     let (took, cpu) = (began.elapsed().as_secs_f64(), processor_time() - cpu);
     if metrics.written.get() != EVENTS as u64 {
         return Err(format!("{} of {EVENTS} events were written", metrics.written.get()).into());

@@ -79,6 +79,8 @@ levels! {
     Loss {
         /// Never.
         None = "none",
+        /// By a kill or a crash of the machine, before they were in the disk buffer.
+        KillUnbuffered = "by a kill, before they are in the buffer",
         /// By a kill or a crash of the machine.
         Kill = "by a kill",
         /// Whenever the sink is too slow.
@@ -190,7 +192,8 @@ type Setting = (String, String);
 
 #[rustfmt::skip]
 const LOSS: &[Rule<Loss>] = &[
-    (Loss::Kill, |f| f.source("type", f.source.kind.type_name(), !f.replayable), "it can't be read again: a kill loses what was read and is not final"),
+    (Loss::KillUnbuffered, |f| f.source("type", f.source.kind.type_name(), !f.replayable && f.on_disk()), "it can't be read again: a kill loses what was read and not yet in the disk buffer"),
+    (Loss::Kill, |f| f.source("type", f.source.kind.type_name(), !f.replayable && !f.on_disk()), "it can't be read again: a kill loses what was read and is not final"),
     (Loss::Kill, |f| f.source("start", "end", f.starts_at_end()), "after a kill, a file whose position was not yet saved is begun at its end again"),
     (Loss::WhenFull, |f| text("buffer.when_full", "drop_newest", f.delivery.buffer.when_full == WhenFull::DropNewest), "new events are dropped while the buffer is full"),
 ];
@@ -198,6 +201,7 @@ const LOSS: &[Rule<Loss>] = &[
 #[rustfmt::skip]
 const DUPLICATES: &[Rule<Duplicates>] = &[
     (Duplicates::Possible, |f| time("position_interval", f.position_interval, f.replayable), "after a kill, what was written and not yet saved as final comes again"),
+    (Duplicates::Possible, |f| time("position_interval", f.position_interval, !f.replayable && f.on_disk()), "after a kill, what was written out of the disk buffer and not yet saved as final comes again"),
     (Duplicates::Possible, |f| number("retry.unknown", f.delivery.retry.unknown, f.tries_again()), "a write that failed or gave no answer may have been done, and is tried again"),
     (Duplicates::Possible, |f| text("type", f.kind.type_name(), matches!(f.kind, SinkKind::Wasm(_))), "a batch in which the component traps is tried again in halves"),
 ];
@@ -220,7 +224,7 @@ const DURABILITY: &[Rule<Durability>] = &[
 
 #[rustfmt::skip]
 const LETTERS: &[Rule<Letters>] = &[
-    (Letters::Failing, |f| f.source("type", f.source.kind.type_name(), !f.replayable), "it can't be read again: what a stop leaves undelivered is kept"),
+    (Letters::Failing, |f| f.source("type", f.source.kind.type_name(), !f.replayable && !f.on_disk()), "it can't be read again: what a stop leaves undelivered is kept"),
     (Letters::Failing, |f| number("retry.attempts", f.delivery.retry.attempts?, true), "so many attempts are made"),
     (Letters::Failing, |f| time("retry.max_elapsed", f.delivery.retry.max_elapsed?, true), "no attempt begins later than this after the first"),
     (Letters::Failing, |f| number("retry.unknown", f.delivery.retry.unknown, true), "so many attempts are made whose outcome stays unknown"),
@@ -248,6 +252,10 @@ impl Facts<'_> {
 
     fn starts_at_end(&self) -> bool {
         matches!(&self.source.kind, SourceKind::File(settings) if settings.start == Start::End)
+    }
+
+    fn on_disk(&self) -> bool {
+        self.delivery.buffer.kind == delivery::BufferKind::Disk
     }
 
     fn overlaps(&self) -> bool {

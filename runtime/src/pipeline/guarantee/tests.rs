@@ -127,6 +127,16 @@ fn what_comes_by_standard_input_is_lost_in_a_kill_and_kept_at_a_stop() {
 }
 
 #[test]
+fn a_disk_buffer_keeps_what_comes_by_standard_input() {
+    let source = "type = \"file\"\n    path = \"in\"";
+    let stdin = STRONGEST.replace(source, "type = 'stdin'");
+    let told = told(&stdin.replace("fsync = \"batch\"", "fsync = 'batch'\nbuffer.type = 'disk'"), true);
+    assert_eq!(told["loss"], ("by a kill, before they are in the buffer", vec!["source.in.type".to_owned()]));
+    assert_eq!(told["duplicates"].1, ["position_interval", "retry.unknown"]);
+    assert_eq!(told["dead letters"].1, ["retry.unknown"]);
+}
+
+#[test]
 fn what_is_tried_once_and_never_read_again_has_no_duplicates() {
     let once = r#"
         [source.in]
