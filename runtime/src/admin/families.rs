@@ -199,6 +199,22 @@ pub(super) const FAMILIES: &[Family] = &[
         samples: |seen, out| counts(seen, out, |sink| sink.queue.max_bytes()),
     },
     Family {
+        name: "sump_sink_disk_buffer",
+        unit: Some("events"),
+        kind: Kind::Gauge,
+        labels: SINK,
+        help: "Events that are durably in the disk buffer and not final for the sink.",
+        samples: |seen, out| counts(seen, out, |sink| sink.metrics.in_buffer()),
+    },
+    Family {
+        name: "sump_sink_disk_buffer_lost",
+        unit: Some("events"),
+        kind: Kind::Counter,
+        labels: SINK,
+        help: "Events of the disk buffer that were damaged on the disk and could not be read.",
+        samples: |seen, out| counts(seen, out, |sink| sink.metrics.buffer_lost.get()),
+    },
+    Family {
         name: "sump_sink_attempts",
         unit: None,
         kind: Kind::Counter,

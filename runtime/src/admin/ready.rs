@@ -30,6 +30,8 @@ enum Reason {
     DeadLettersFull { source: String },
     /// Events of a sink wait.
     GateClosed { pipeline: String, sink: String, cause: &'static str, code: Option<String>, message: String },
+    /// The disk buffer of a sink takes nothing in.
+    BufferFailing { pipeline: String, sink: String, message: String },
 }
 
 /// A queue that holds its source back.
@@ -67,6 +69,7 @@ impl Readiness {
             }
         }
         reasons.extend(overview.sinks.iter().filter_map(closed));
+        reasons.extend(overview.sinks.iter().filter_map(failing));
         Readiness { ready: reasons.is_empty(), reasons, full: overview.sinks.iter().filter_map(full).collect() }
     }
 }
@@ -79,6 +82,12 @@ fn closed(sink: &SinkView) -> Option<Reason> {
         None => (None, cause.to_string()),
     };
     Some(Reason::GateClosed { pipeline, sink: name, cause: cause.name(), code, message })
+}
+
+fn failing(sink: &SinkView) -> Option<Reason> {
+    let message = sink.queue.buffer()?.trouble()?;
+    let (pipeline, name) = (sink.path.pipeline.to_string(), sink.path.sink.to_string());
+    Some(Reason::BufferFailing { pipeline, sink: name, message })
 }
 
 fn full(sink: &SinkView) -> Option<Full> {

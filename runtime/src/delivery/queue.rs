@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
@@ -89,7 +90,13 @@ impl Queue {
     /// Waits until there is room for so many bytes. `None` where the newest are to be dropped instead.
     pub async fn room(&self, bytes: usize) -> Option<Charge> {
         if let Some(buffer) = self.intake() {
-            return buffer.room(bytes).await;
+            let room = buffer.room(bytes);
+            tokio::pin!(room);
+            if let Some(room) = room.as_mut().now_or_never() {
+                return room;
+            }
+            let _waiting = self.shared.holding_back.run();
+            return room.await;
         }
         match self.shared.when_full {
             WhenFull::DropNewest => self.shared.budget.try_reserve(bytes),
