@@ -30,7 +30,7 @@ Usage: cargo xtask TASK
       --advisories  also ask the database of known vulnerabilities, which is fetched from GitHub
 
   bench [NAME]... [--json FILE]
-      Benchmarks, all or the named ones: boundary, path, file, startup.
+      Benchmarks, all or the named ones: boundary, path, file, buffer, startup.
       --json FILE   also write the figures there, as one array
 
 The tidy checks alone: cargo test -p xtask
