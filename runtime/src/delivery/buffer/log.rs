@@ -179,6 +179,12 @@ impl Log {
             self.seal();
         }
         let active = self.active.is_some();
+        let empties = !active && locked(&self.segments).iter().all(|segment| segment.end <= position);
+        // Without segments the file of the position alone says which numbers were given. Where it can't be written, room
+        // is worth more: all of these events are final, and their numbers are free again.
+        if empties && let Err(error) = self.save(position) {
+            warn!(%error, "the position in the disk buffer can't be saved");
+        }
         let mut segments = locked(&self.segments);
         while let Some(first) = segments.front()
             && first.end <= position
