@@ -175,7 +175,8 @@ impl Delivery {
     }
 
     fn intake_of(&self, supply: Supply) -> Intake {
-        Intake::new(supply, Batcher::new(&self.lanes.settings, &self.lanes.contract), self.lanes.clone())
+        let batcher = Batcher::new(&self.lanes.settings, &self.lanes.contract);
+        Intake::new(supply, batcher, self.lanes.clone(), &self.queue)
     }
 
     /// Whichever lane is free takes the next batch.

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
 use super::buffer::Buffer;
@@ -32,6 +32,8 @@ struct Shared {
     when_full: WhenFull,
     /// While somebody waits for room.
     holding_back: Stopwatch,
+    /// Whether there was no room for what came last: no more comes until something is final.
+    full: watch::Sender<bool>,
     buffer: Option<Buffer>,
     /// Whether new events go into the buffer too, and not only what is left in it out of it.
     on_disk: bool,
@@ -71,6 +73,7 @@ impl Queue {
             max_bytes: settings.bound(),
             when_full: settings.when_full,
             holding_back: Stopwatch::default(),
+            full: watch::Sender::new(false),
             buffer,
             on_disk,
         };
@@ -98,17 +101,24 @@ impl Queue {
             let _waiting = self.shared.holding_back.run();
             return room.await;
         }
-        match self.shared.when_full {
-            WhenFull::DropNewest => self.shared.budget.try_reserve(bytes),
-            WhenFull::Block => {
-                let room = self.shared.budget.try_reserve(bytes);
-                if room.is_some() {
-                    return room;
-                }
-                let _waiting = self.shared.holding_back.run();
-                Some(self.shared.budget.reserve(bytes).await)
-            }
+        let room = self.shared.budget.try_reserve(bytes);
+        self.set_full(room.is_none());
+        if room.is_some() || self.shared.when_full == WhenFull::DropNewest {
+            return room;
         }
+        let _waiting = self.shared.holding_back.run();
+        let room = self.shared.budget.reserve(bytes).await;
+        self.set_full(false);
+        Some(room)
+    }
+
+    fn set_full(&self, full: bool) {
+        self.shared.full.send_if_modified(|was| std::mem::replace(was, full) != full);
+    }
+
+    /// Becomes true where there was no room for what came last.
+    pub(super) fn full(&self) -> watch::Receiver<bool> {
+        self.shared.full.subscribe()
     }
 
     /// Adds events at the end, with the room that was made for them; without, they are dropped, as the user asked for.

@@ -174,3 +174,19 @@ fn dead_letters_of_several_sinks_are_sent_again_side_by_side() {
     });
     assert_eq!(std::fs::read_to_string(out).unwrap().lines().count(), 6_000);
 }
+
+#[test]
+fn a_batch_does_not_wait_for_events_that_have_no_room() {
+    let (ended, overview) = run(r#"
+        [source.events]
+        type = "generate"
+        count = 100_000
+        [pipeline.main.sink.null]
+        type = "null"
+        batch_size = 1_000_000
+        batch_timeout = "1h"
+        buffer.max_bytes = "1MiB"
+        "#);
+    assert!(ended.errors.is_empty() && ended.undelivered == 0, "{ended:?}");
+    assert_eq!(overview.sinks[0].metrics.written.get(), 100_000);
+}

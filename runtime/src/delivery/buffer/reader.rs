@@ -58,9 +58,13 @@ impl Reader {
                 Err(_) if !reads.is_empty() => break,
                 Err(error) => return Err(error),
             };
+            // What is passed over counts for nothing: nothing at all means the end.
             if let Next::Record(record) = next {
-                bytes += record.bytes();
-                reads.extend(self.events(record));
+                let size = record.bytes();
+                if let Some(read) = self.events(record) {
+                    bytes += size;
+                    reads.push(read);
+                }
             }
         }
         if bytes < most {
