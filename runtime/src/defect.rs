@@ -71,6 +71,22 @@ pub(crate) enum Defect {
     MiscountDropped,
     /// What routes reject is not kept.
     ForgetUnrouted,
+    /// Events go to lanes without regard to their keys.
+    SpreadIgnoringKeys,
+    /// A batch has events for several destinations.
+    MixDestinations,
+    /// New events of a required sink become dead letters while its gate is closed.
+    DivertRequired,
+    /// New events of a sink that is not required become dead letters while its queue has room.
+    DivertEarly,
+    /// The answer to a call that began before the gate closed opens it.
+    OpenLate,
+    /// Events are handed to calls faster than their rate.
+    IgnoreRate,
+    /// Adaptive calls begin with as many at a time as there may ever be.
+    IgnoreLimit,
+    /// A call that waited for its rate begins though the gate closed meanwhile.
+    PassBeforePace,
 }
 
 /// Whether a defect is switched on.

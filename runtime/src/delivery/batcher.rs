@@ -75,7 +75,7 @@ impl Batcher {
     ///
     /// Fails when events for several destinations can't be copied apart; they are given up then.
     pub(super) fn push(&mut self, since: Instant, envelope: Envelope) -> Result<(), ArrowError> {
-        let Some(template) = &self.destination else {
+        let Some(template) = self.destination.as_ref().filter(|_| !defect::on(Defect::MixDestinations)) else {
             self.groups.entry(None).or_default().push(since, envelope);
             return Ok(());
         };

@@ -4,6 +4,7 @@ use arrow_array::{Array, BinaryArray};
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::batch::{Batch, RowSet};
+use crate::defect::{self, Defect};
 
 /// Spreads events over lanes, so that those with the same key meet in the same one.
 #[derive(Debug)]
@@ -33,6 +34,9 @@ impl Spread {
     }
 
     fn lane(&self, keys: &BinaryArray, row: usize) -> usize {
+        if defect::on(Defect::SpreadIgnoringKeys) {
+            return row % self.lanes;
+        }
         if keys.is_null(row) {
             return self.turn;
         }

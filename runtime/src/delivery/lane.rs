@@ -117,8 +117,14 @@ impl Lane {
             sleep_until(time).await;
         }
         let Shared { path, settings, gate, instances, in_flight, pace, metrics, .. } = &*self.shared;
-        *pass = gate.pass().await;
-        pace.take(piece.envelope.len()).await;
+        loop {
+            *pass = gate.pass().await;
+            pace.take(piece.envelope.len()).await;
+            // While it waited for its time, another call may have closed the gate.
+            if gate.lets_in(*pass) || defect::on(Defect::PassBeforePace) {
+                break;
+            }
+        }
         let now = Instant::now();
         piece.story.began.get_or_insert_with(|| (now, SystemTime::now()));
         let context = WriteContext {

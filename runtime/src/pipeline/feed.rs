@@ -260,7 +260,8 @@ impl Running {
 
     async fn enqueue(&mut self, fan: usize, sink: usize, envelope: Envelope) -> Result<(), FeedError> {
         let Outlet { path, queue, gate, required } = &self.feed.fans[fan].sinks[sink];
-        let (path, queue, gate) = (path.clone(), queue.clone(), (!required).then(|| gate.clone()));
+        let may_divert = !required || defect::on(Defect::DivertRequired);
+        let (path, queue, gate) = (path.clone(), queue.clone(), may_divert.then(|| gate.clone()));
         match self.room(&queue, gate, envelope.batch().bytes()).await? {
             Room::Made(room) => {
                 queue.push(envelope, room);
@@ -277,6 +278,9 @@ impl Running {
 
     /// Waits for room in a queue, unless a gate is there to say that it is of no use.
     async fn room(&mut self, queue: &Queue, gate: Option<Gate>, bytes: usize) -> Result<Room, FeedError> {
+        if let Some(cause) = gate.as_ref().and_then(Gate::closed).filter(|_| defect::on(Defect::DivertEarly)) {
+            return Ok(Room::Refused(cause));
+        }
         let closed = async {
             match &gate {
                 Some(gate) => gate.when_closed().await,

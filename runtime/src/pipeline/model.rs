@@ -16,6 +16,8 @@ mod draw;
 mod gate;
 mod instances;
 mod letters;
+mod order;
+mod rate;
 mod run;
 mod schedule;
 mod shrink;

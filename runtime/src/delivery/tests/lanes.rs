@@ -110,6 +110,16 @@ async fn a_rate_is_not_exceeded() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_call_that_waits_for_its_rate_does_not_begin_once_the_gate_is_closed() {
+    let mut run = run([(0, vec![Act::BatchHalted])]).batch_size(1).concurrency(2, 1);
+    run.settings.rate_limit = Some(Rate::parse("1/s").unwrap());
+    run.script.takes = Duration::from_millis(10);
+    let ran = run.over(3).await;
+    assert_eq!((ran.calls.len(), ran.acknowledged), (4, 3));
+    assert_eq!(ran.took, Duration::from_millis(32_020), "one call before the probe, three from then on");
+}
+
+#[tokio::test(start_paused = true)]
 async fn sinks_that_do_not_close_hold_the_end_up_for_one_timeout_together() {
     let mut run = run([]).batch_size(1).concurrency(8, 1);
     (run.script.clings, run.script.takes) = (true, Duration::from_secs(1));

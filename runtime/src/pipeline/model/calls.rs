@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use super::world::{State, TICK, World};
 use crate::batch::Batch;
-use crate::delivery::{Outage, WhenFull};
+use crate::delivery::{Concurrency, Outage};
 use crate::sink::{FailureKind, WriteContext};
 
 /// What a sink says about one event.
@@ -92,6 +92,8 @@ impl State {
         self.check_limits(call);
         self.check_events(call);
         self.check_together(call);
+        self.check_destination(call);
+        self.check_rate(call);
         let path = &mut self.paths[call.path];
         let passed = path.instances[call.instance].passed();
         if let Some(what) = path.gate.pass(call.number, passed) {
@@ -119,8 +121,12 @@ impl State {
 
     fn check_instance(&mut self, call: &Call) {
         let Some(sink) = self.sink(call.path) else { return };
-        let (overlap, concurrency) = (sink.contract.overlap.get(), sink.settings.concurrency.most().get());
+        let (overlap, mut concurrency) = (sink.contract.overlap.get(), sink.settings.concurrency.most().get());
         let path = &self.paths[call.path];
+        if sink.settings.concurrency == Concurrency::Adaptive && !path.open_failed {
+            // From one on, each call that ends makes it one more at most.
+            concurrency = concurrency.min(1 + path.ended);
+        }
         let (name, instance, in_flight) = (path.name.clone(), path.instances[call.instance].clone(), path.in_flight);
         let number = call.instance;
         if instance.lost {
@@ -200,23 +206,14 @@ impl State {
         if self.killed {
             return;
         }
-        let Some(sink) = self.sink(call.path) else { return };
-        let ordered = sink.settings.concurrency.most().get() == 1
-            && sink.contract.stops_in_order
-            && sink.settings.buffer.when_full == WhenFull::Block;
         let name = self.paths[call.path].name.clone();
         self.note(|| format!("{name} call {} wrote {rows:?}", call.number));
         for event in rows {
-            let what = &self.schedule.events[*event];
-            let (partition, position) = (what.partition, what.position);
             let path = &mut self.paths[call.path];
             if std::mem::replace(&mut path.events[*event].now.written, true) || path.events[*event].now.forgotten {
                 continue;
             }
-            let highest = std::mem::replace(&mut path.highest[partition], position + 1);
-            if ordered && position < highest && !self.reassigned[partition] {
-                self.fail("order", || format!("{name} gets event {event} after later ones"));
-            }
+            self.check_order(call.path, *event);
         }
     }
 
@@ -225,6 +222,7 @@ impl State {
         let lost = matches!(end, End::Lost(_) | End::Dropped);
         let path = &mut self.paths[call.path];
         path.in_flight = path.in_flight.saturating_sub(1);
+        path.ended += 1;
         path.bytes = path.bytes.saturating_sub(call.bytes);
         if let Some(instance) = path.instances.get_mut(call.instance) {
             instance.in_flight = instance.in_flight.saturating_sub(1);
@@ -257,7 +255,7 @@ impl State {
 
     fn end_events(&mut self, call: &Call, told: &[Told]) {
         let path = &mut self.paths[call.path];
-        path.gate.open();
+        path.gate.answered(call.number);
         path.fruitless = 0;
         let idle = told.iter().all(|told| *told == Told::Untried);
         let mut unknown = Vec::new();
@@ -292,15 +290,16 @@ impl State {
     fn end_whole(&mut self, call: &Call, kind: FailureKind, code: &'static str) {
         let Some(sink) = self.sink(call.path) else { return };
         let (probe, retry) = (sink.settings.gate.probe, sink.settings.retry.clone());
+        let last = self.calls;
         let path = &mut self.paths[call.path];
         match kind {
-            FailureKind::Halted => path.gate.close(probe),
+            FailureKind::Halted => path.gate.close(probe, last),
             FailureKind::Transient { after: Some(advice) }
                 if retry.attempts.is_none() && retry.max_elapsed.is_none() =>
             {
-                path.gate.close(advice.min(retry.max_advice));
+                path.gate.close(advice.min(retry.max_advice), last);
             }
-            _ => path.gate.open(),
+            _ => path.gate.answered(call.number),
         }
         for event in &call.events {
             let now = &mut path.events[*event].now;
@@ -321,7 +320,7 @@ impl State {
 
     fn end_lost(&mut self, call: &Call, code: &'static str) {
         let path = &mut self.paths[call.path];
-        path.gate.open();
+        path.gate.answered(call.number);
         for event in &call.events {
             let now = &mut path.events[*event].now;
             now.broke += 1;

@@ -43,6 +43,14 @@ const DEFECTS: &[(Defect, &[&str])] = &[
     (Defect::WrongReason, &["dead-letters"]),
     (Defect::MiscountDropped, &["counts", "acknowledged", "saved"]),
     (Defect::ForgetUnrouted, &["acknowledged", "saved", "lost"]),
+    (Defect::SpreadIgnoringKeys, &["order"]),
+    (Defect::MixDestinations, &["destination"]),
+    (Defect::DivertRequired, &["required"]),
+    (Defect::DivertEarly, &["required"]),
+    (Defect::OpenLate, &["gate"]),
+    (Defect::IgnoreRate, &["rate"]),
+    (Defect::IgnoreLimit, &["overlap"]),
+    (Defect::PassBeforePace, &["gate"]),
 ];
 
 /// The invariant that a defect broke first, and in which schedule.

@@ -16,20 +16,27 @@ pub(super) struct GateModel {
 struct Closed {
     since: Instant,
     until: Instant,
+    /// The last call that had begun by then.
+    last: usize,
     /// The call that probes.
     probe: Option<usize>,
 }
 
 impl GateModel {
-    /// The sink said that nothing can be written for so long.
-    pub(super) fn close(&mut self, pause: Duration) {
+    /// The sink said that nothing can be written for so long, when `last` was the last call that had begun.
+    pub(super) fn close(&mut self, pause: Duration, last: usize) {
         let since = Instant::now();
-        self.closed = Some(Closed { since, until: since + pause, probe: None });
+        self.closed = Some(Closed { since, until: since + pause, last, probe: None });
     }
 
-    /// The sink was called and said anything else.
+    /// Something else became of opening the sink.
     pub(super) fn open(&mut self) {
         self.closed = None;
+    }
+
+    /// The sink said anything else to a call. What a call says that had begun before is too late to open the gate.
+    pub(super) fn answered(&mut self, call: usize) {
+        self.closed.take_if(|closed| call > closed.last);
     }
 
     /// A call begins that passed the gate at some time; what is wrong with that.

@@ -17,6 +17,7 @@ impl DeadLetters for Letters {
     async fn put(&self, letter: DeadLetter<'_>) -> Result<(), Unkept> {
         let what = self.0.with(|state| {
             let what = state.keeping();
+            state.check_diverted(&letter, what);
             state.note(|| format!("{} puts {} dead letters: {what:?}", letter.path, letter.batch.len()));
             what
         });
@@ -42,7 +43,40 @@ impl DeadLetters for Letters {
     }
 }
 
+/// Of events that were turned away at the queue of a sink that is not required.
+const GATE_CLOSED: &str = "gate-closed";
+
 impl State {
+    /// Events are turned away only where nobody waits for the sink, its gate is closed and its queue is full.
+    fn check_diverted(&mut self, letter: &DeadLetter<'_>, what: Keeping) {
+        let Some(path) = self.path(letter.path).filter(|_| &*letter.failure.code == GATE_CLOSED) else { return };
+        let events = self.numbers(path, letter.batch);
+        let waiting = std::mem::take(&mut self.paths[path].diverted);
+        if what == Keeping::Full {
+            self.paths[path].diverted = events.clone();
+        }
+        // Those whose letters had no room were turned away before.
+        if waiting == events {
+            return;
+        }
+        let required = self.sink(path).is_none_or(|sink| sink.settings.required);
+        let Path { name, queue, real_gate, .. } = &self.paths[path];
+        let fits = |bytes: u64, most| bytes == 0 || bytes + letter.batch.bytes() as u64 <= most;
+        let problem = if required {
+            Some("though it is required")
+        } else if real_gate.as_ref().is_none_or(|gate| gate.closed().is_none()) {
+            Some("while its gate is open")
+        } else if queue.as_ref().is_none_or(|queue| fits(queue.bytes(), queue.max_bytes())) {
+            Some("while its queue has room")
+        } else {
+            None
+        };
+        if let Some(problem) = problem {
+            let name = name.clone();
+            self.fail("required", || format!("{name} turns {events:?} away {problem}"));
+        }
+    }
+
     /// A letter is durable from here on.
     fn keep(&mut self, letter: &DeadLetter<'_>) {
         if self.killed {
@@ -73,6 +107,8 @@ impl State {
             (takes != Some(code)).then(|| format!("its code should be {takes:?}"))
         } else if takes.is_none() {
             Some("it is not for this sink".into())
+        } else if code == GATE_CLOSED {
+            (letter.attempts > 0).then(|| "it was turned away before any attempt".into())
         } else if code == "stopped" {
             let allowed = self.given_up.is_some() && !self.schedule.replayable;
             (!allowed).then(|| "no unfinished event has to be kept".into())
@@ -96,7 +132,7 @@ impl State {
         let sink = self.sink(path)?;
         let retry = &sink.settings.retry;
         let now = &self.paths[path].events[event].now;
-        if now.handed > 1 || &*letter.failure.code == "stopped" || self.paths[path].open_failed {
+        if now.handed > 1 || ["stopped", GATE_CLOSED].contains(&&*letter.failure.code) || self.paths[path].open_failed {
             return None;
         }
         // Beside other calls in its instance, breaking it is not charged the first time.

@@ -8,13 +8,13 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
 use super::letters::Letters;
-use super::schedule::{Pipeline, Run, Schedule};
+use super::schedule::{KEY, Pipeline, Run, Schedule};
 use super::verify::Ended;
 use super::world::{NOBODY, Violation, World};
 use super::{sink, source};
 use crate::delivery::{Delivery, Parts, Stopped};
 use crate::envelope::{Ledger, PathName};
-use crate::expr::Condition;
+use crate::expr::{Condition, Template};
 use crate::metrics::{PipelineMetrics, SourceMetrics};
 use crate::pipeline::feed::{Fan, Feed, FeedError, FeedSignals, Outlet};
 use crate::pipeline::keys::Keys;
@@ -186,7 +186,8 @@ fn build(world: &World, store: &Store) -> (Signals, Feed) {
         let name = format!("p{number}");
         let (router, sinks) = fan(world, &saved, pipeline, &name, &mut signals, &mut ledger, &mut deliveries);
         let (rejects, dead_letters) = (rejects(&mut ledger, &name), Arc::new(Letters(world.clone())));
-        fans.push(Fan { keys: Keys(None), router, sinks, rejects, dead_letters });
+        let keys = Keys(pipeline.keyed.then(|| Template::parse(KEY).expect("a template of the model")));
+        fans.push(Fan { keys, router, sinks, rejects, dead_letters });
     }
     let feed = Feed {
         name: "source".into(),
@@ -236,6 +237,7 @@ fn fan(
         });
         let (queue, gate) = (delivery.queue().clone(), delivery.gate());
         state.paths[at].queue = Some(queue.clone());
+        state.paths[at].real_gate = Some(gate.clone());
         let path = ledger.path(path.clone(), saved.path(&path), metrics);
         sinks.push(Outlet { path, queue, gate, required: plan.settings.required });
         deliveries.spawn(delivery.run());

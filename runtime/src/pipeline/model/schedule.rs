@@ -7,8 +7,10 @@ use std::time::Duration;
 
 use super::draw::Rng;
 use crate::config::{Match, OnConditionError, Otherwise, Routing};
-use crate::delivery::{BufferSettings, Concurrency, GateSettings, Outage, RetrySettings, Settings, WhenFull};
+use crate::delivery::{BufferSettings, Concurrency, GateSettings, Order, Outage, RetrySettings, Settings, WhenFull};
+use crate::expr::Template;
 use crate::sink::Contract;
+use crate::units::rate::Rate;
 
 /// What happens, from the first run to the last.
 #[derive(Clone, Debug)]
@@ -53,6 +55,8 @@ pub(super) struct Partition {
 #[derive(Clone, Debug)]
 pub(super) struct Pipeline {
     pub(super) routing: Routing,
+    /// Its template gives events a key that have none.
+    pub(super) keyed: bool,
     pub(super) sinks: Vec<Sink>,
 }
 
@@ -61,6 +65,8 @@ pub(super) struct Sink {
     pub(super) when: Option<When>,
     pub(super) settings: Settings,
     pub(super) contract: Contract,
+    /// As in the contract.
+    pub(super) destination: Option<Destination>,
     /// What it does with an event, attempt after attempt; after the last entry it writes it.
     pub(super) acts: BTreeMap<usize, Vec<Act>>,
     /// What opening does, time after time; after the last entry it works.
@@ -78,6 +84,13 @@ pub(super) enum When {
     KeyIs(u64),
     /// It can't be answered for any event.
     Broken,
+}
+
+/// What says where an event goes.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Destination {
+    ByKey,
+    ByNumber,
 }
 
 /// Numbers tell failures of a kind apart by their codes.
@@ -211,7 +224,11 @@ fn pipeline(rng: &mut Rng, events: usize, trouble: u64) -> Pipeline {
         on_condition_error: if rng.percent(50) { OnConditionError::Reject } else { OnConditionError::False },
         ..Routing::default()
     };
-    Pipeline { routing, sinks: (0..rng.pick(&[1, 1, 2, 3])).map(|_| sink(rng, events, trouble)).collect() }
+    Pipeline {
+        routing,
+        keyed: rng.percent(25),
+        sinks: (0..rng.pick(&[1, 1, 2, 3])).map(|_| sink(rng, events, trouble)).collect(),
+    }
 }
 
 fn sink(rng: &mut Rng, events: usize, trouble: u64) -> Sink {
@@ -221,7 +238,9 @@ fn sink(rng: &mut Rng, events: usize, trouble: u64) -> Sink {
         6 => When::KeyIs(rng.below(4)),
         _ => When::Broken,
     });
+    let destination = rng.percent(15).then(|| rng.pick(&[Destination::ByKey, Destination::ByNumber]));
     let contract = Contract {
+        destination: destination.map(|by| Template::parse(by.text()).expect("a template of the model")),
         max_events: rng.percent(10).then(|| nonzero(rng.scale(16))),
         max_bytes: rng.percent(10).then(|| nonzero(rng.within(30, 300))),
         overlap: nonzero(rng.pick(&[1, 1, 1, 2, 3])),
@@ -249,7 +268,7 @@ fn sink(rng: &mut Rng, events: usize, trouble: u64) -> Sink {
     let opens = (0..troubles).map(|_| opening(rng)).collect();
     let closes = (0..troubles).map(|_| closing(rng)).collect();
     let takes = if rng.percent(40) { (rng.below(20), rng.below(20)) } else { (0, 0) };
-    Sink { when, settings, contract, acts, opens, closes, takes }
+    Sink { when, settings, contract, destination, acts, opens, closes, takes }
 }
 
 fn opening(rng: &mut Rng) -> Opening {
@@ -306,12 +325,21 @@ fn settings(rng: &mut Rng) -> Settings {
         when_full: if rng.percent(10) { WhenFull::DropNewest } else { WhenFull::Block },
         ..BufferSettings::default()
     };
+    let concurrency = match rng.pick(&[1, 1, 1, 2, 3, 4, 4, 0]) {
+        0 => Concurrency::Adaptive,
+        writes => Concurrency::Fixed(nonzero(writes)),
+    };
+    let by_key = rng.percent(30) && concurrency != Concurrency::Adaptive;
     Settings {
         batch_size: nonzero(rng.scale(40)),
         batch_bytes: if rng.percent(25) { rng.within(30, 600) } else { 10_000_000 },
         batch_timeout: millis(rng, 1000),
         timeout: Duration::from_millis(rng.within(50, 1000)),
-        concurrency: Concurrency::Fixed(nonzero(rng.pick(&[1, 1, 1, 2, 3, 4]))),
+        concurrency,
+        order: if by_key { Order::Key } else { Order::None },
+        max_groups: nonzero(rng.pick(&[1, 2, 1000])),
+        rate_limit: if rng.percent(12) { Rate::new(rng.pick(&[5.0, 50.0, 500.0])) } else { None },
+        required: rng.percent(75),
         retry,
         buffer,
         gate: GateSettings { probe: Duration::from_millis(rng.within(20, 1000)) },
@@ -388,8 +416,12 @@ impl Event {
         }
     }
 
-    pub(super) fn key(&self) -> Option<String> {
-        self.key.map(|key| format!("k{key}"))
+    /// Its own, or the one that the template of a keyed pipeline gives it.
+    pub(super) fn key(&self, keyed: bool) -> Option<u64> {
+        self.key.or(match self.body {
+            Body::Number(n, _) if keyed => Some(n),
+            _ => None,
+        })
     }
 }
 
@@ -404,12 +436,38 @@ impl When {
     }
 
     /// `None` where it fails.
-    pub(super) fn holds(self, event: &Event) -> Option<bool> {
+    pub(super) fn holds(self, event: &Event, keyed: bool) -> Option<bool> {
         match (self, event.body) {
-            (When::KeyIs(key), _) => Some(event.key == Some(key)),
+            (When::KeyIs(key), _) => Some(event.key(keyed) == Some(key)),
             (When::AtLeast(least), Body::Number(n, _)) => Some(n >= least),
             (When::Below(bound), Body::Number(n, _)) => Some(n < bound),
             _ => None,
+        }
+    }
+}
+
+/// The template of a keyed pipeline.
+pub(super) const KEY: &str = "k{event:/n}";
+
+/// The key of a number, as text.
+pub(super) fn key_text(key: u64) -> String {
+    format!("k{key}")
+}
+
+impl Destination {
+    pub(super) fn text(self) -> &'static str {
+        match self {
+            Destination::ByKey => "t/{key}",
+            Destination::ByNumber => "{event:/n}",
+        }
+    }
+
+    /// `None` where the event lacks what the template needs.
+    pub(super) fn of(self, event: &Event, keyed: bool) -> Option<u64> {
+        match (self, event.body) {
+            (Destination::ByKey, _) => event.key(keyed),
+            (Destination::ByNumber, Body::Number(n, _)) => Some(n),
+            (Destination::ByNumber, _) => None,
         }
     }
 }

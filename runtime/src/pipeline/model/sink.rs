@@ -91,6 +91,7 @@ impl Drop for InOpening<'_> {
 impl State {
     fn opened(&mut self, path: usize, instance: usize, failure: Option<&Failure>) {
         let probe = self.sink(path).map_or(Duration::ZERO, |sink| sink.settings.gate.probe);
+        let last = self.calls;
         // What a killed run drops is of no account.
         let Some(path) = self.paths.get_mut(path).filter(|_| !self.killed) else { return };
         path.open_failed |= failure.is_some();
@@ -98,7 +99,7 @@ impl State {
             None => path.instances[instance].opened = Some(tokio::time::Instant::now()),
             // Whatever is not transient is halted.
             Some(failure) if failure.kind == TRANSIENT => path.gate.open(),
-            Some(_) => path.gate.close(probe),
+            Some(_) => path.gate.close(probe, last),
         }
         path.instances[instance].lost = failure.is_some();
     }

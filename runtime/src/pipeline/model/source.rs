@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use tokio::time::{Instant, sleep_until};
 
 use super::draw::Rng;
-use super::schedule::{Body, Schedule};
+use super::schedule::{Body, Schedule, key_text};
 use super::world::{State, World, partition_name};
 use crate::batch::{BatchBuilder, Event, Partition};
 use crate::envelope::{Block, Rejects};
@@ -238,7 +238,7 @@ impl Reading {
             let to = of.len().min(from + most);
             for (at, event) in of.iter().enumerate().take(to).skip(from) {
                 let event_number = place.first + at;
-                let (payload, key) = (event.payload(event_number), event.key());
+                let (payload, key) = (event.payload(event_number), event.key.map(key_text));
                 let one = Event {
                     payload: payload.as_deref().map(str::as_bytes),
                     key: key.as_deref().map(str::as_bytes),
@@ -276,6 +276,8 @@ impl State {
         for path in &mut self.paths {
             let most =
                 path.sink.map(|(pipeline, sink)| schedule.pipelines[pipeline].sinks[sink].settings.buffer.bound());
+            // Keys that the pipeline gives take a few bytes more.
+            let bytes = bytes + if path.keyed { 16 * numbers.len() } else { 0 };
             path.oversized |= most.is_some_and(|most| bytes as u64 > most);
             for number in numbers {
                 let event = &schedule.events[*number];

@@ -9,10 +9,12 @@ use tokio::time::Instant;
 
 use super::gate::GateModel;
 use super::instances::Instance;
-use super::schedule::{Body, Closing, Keeping, Opening, Schedule};
+use super::order::Course;
+use super::rate::RateModel;
+use super::schedule::{Body, Closing, Keeping, Opening, Schedule, key_text};
 use crate::batch::{Batch, Partition};
 use crate::config::{Match, OnConditionError, Otherwise};
-use crate::delivery::Queue;
+use crate::delivery::{Gate, Queue};
 use crate::envelope::PathName;
 use crate::metrics::SinkMetrics;
 use crate::sink::FailureKind;
@@ -78,11 +80,20 @@ pub(super) struct Path {
     /// In this run opening failed, which charges events that the sink does not get to see.
     pub(super) open_failed: bool,
     pub(super) gate: GateModel,
-    /// For each partition, the position that it resumes from, and that after the last event that was first written in this run.
+    /// The pipeline gives events a key that have none.
+    pub(super) keyed: bool,
+    /// For each partition, the position that it resumes from.
     pub(super) resume: Vec<u64>,
-    pub(super) highest: Vec<u64>,
+    /// The position after the last event that was first written in this run.
+    pub(super) highest: BTreeMap<Course, u64>,
+    pub(super) rate: RateModel,
+    /// Calls that ended in this run.
+    pub(super) ended: usize,
+    /// Events that were turned away at its queue, for whose dead letters there was no room yet.
+    pub(super) diverted: Vec<usize>,
     pub(super) metrics: Arc<SinkMetrics>,
     pub(super) queue: Option<Queue>,
+    pub(super) real_gate: Option<Gate>,
     /// Calls in a row that were rejected as a whole, for one batch.
     pub(super) fruitless: u32,
     /// Bytes of the calls in flight.
@@ -200,7 +211,10 @@ impl State {
             let resume =
                 |partition| saved.and_then(|saved| saved.get(&partition_name(partition))).copied().unwrap_or(0);
             path.resume = (0..partitions).map(resume).collect();
-            path.highest = vec![0; partitions];
+            path.highest.clear();
+            path.diverted.clear();
+            path.rate = RateModel::default();
+            path.ended = 0;
             path.events.iter_mut().for_each(|event| event.now = Now::default());
             path.instances.clear();
             (path.in_flight, path.bytes, path.oversized) = (0, 0, false);
@@ -208,7 +222,7 @@ impl State {
             path.gate = GateModel::default();
             path.dropped += path.metrics.dropped.get();
             path.metrics = Arc::default();
-            path.queue = None;
+            (path.queue, path.real_gate) = (None, None);
         }
         self.note(|| "begins".into());
     }
@@ -222,7 +236,9 @@ impl State {
             for row in rows {
                 let position = batch.origin().positions()[row];
                 match self.schedule.find(partition, position) {
-                    Some(number) if self.schedule.events[number].is_in(number, batch, row) => numbers.push(number),
+                    Some(number) if self.schedule.events[number].is_in(number, batch, row, self.paths[path].keyed) => {
+                        numbers.push(number)
+                    }
                     _ => alien = Some((partition, position)),
                 }
             }
@@ -296,11 +312,11 @@ impl Schedule {
 }
 
 impl super::schedule::Event {
-    fn is_in(&self, number: usize, batch: &Batch, row: usize) -> bool {
+    fn is_in(&self, number: usize, batch: &Batch, row: usize, keyed: bool) -> bool {
         use arrow_array::Array;
         let value = |column: &arrow_array::BinaryArray| column.is_valid(row).then(|| column.value(row).to_vec());
         value(batch.payload()) == self.payload(number).map(String::into_bytes)
-            && batch.key().and_then(value) == self.key().map(String::into_bytes)
+            && batch.key().and_then(value) == self.key(keyed).map(|key| key_text(key).into_bytes())
             && batch.timestamps()[row] == number as i64
     }
 }
@@ -318,7 +334,7 @@ fn paths(schedule: &Schedule) -> Vec<Path> {
                 if taken && pipeline.routing.mode == Match::First {
                     break;
                 }
-                match sink.when.map_or(Some(true), |when| when.holds(what)) {
+                match sink.when.map_or(Some(true), |when| when.holds(what, pipeline.keyed)) {
                     Some(true) => (taken, takes[event]) = (true, Some("")),
                     Some(false) => {}
                     None => failed = true,
@@ -331,18 +347,30 @@ fn paths(schedule: &Schedule) -> Vec<Path> {
             };
         }
         for (sink, takes) in takes.into_iter().enumerate() {
-            paths.push(Path::new(&format!("p{number}"), &format!("s{sink}"), Some((number, sink)), takes));
+            paths.push(Path::new(
+                &format!("p{number}"),
+                &format!("s{sink}"),
+                Some((number, sink)),
+                takes,
+                pipeline.keyed,
+            ));
         }
-        rejects.push(Path::new(&format!("p{number}"), NOBODY, None, rejected));
+        rejects.push(Path::new(&format!("p{number}"), NOBODY, None, rejected, pipeline.keyed));
     }
     paths.extend(rejects);
     let unframed = |event: &super::schedule::Event| (event.body == Body::Unframed).then_some("unframed");
-    paths.push(Path::new(NOBODY, NOBODY, None, schedule.events.iter().map(unframed).collect()));
+    paths.push(Path::new(NOBODY, NOBODY, None, schedule.events.iter().map(unframed).collect(), false));
     paths
 }
 
 impl Path {
-    fn new(pipeline: &str, sink: &str, at: Option<(usize, usize)>, takes: Vec<Option<&'static str>>) -> Path {
+    fn new(
+        pipeline: &str,
+        sink: &str,
+        at: Option<(usize, usize)>,
+        takes: Vec<Option<&'static str>>,
+        keyed: bool,
+    ) -> Path {
         Path {
             name: PathName { pipeline: pipeline.into(), sink: sink.into() },
             sink: at,
@@ -354,10 +382,15 @@ impl Path {
             closed: 0,
             open_failed: false,
             gate: GateModel::default(),
+            keyed,
             resume: Vec::new(),
-            highest: Vec::new(),
+            highest: BTreeMap::new(),
+            rate: RateModel::default(),
+            ended: 0,
+            diverted: Vec::new(),
             metrics: Arc::default(),
             queue: None,
+            real_gate: None,
             fruitless: 0,
             bytes: 0,
             oversized: false,
