@@ -255,9 +255,10 @@ impl State {
 
     fn end_events(&mut self, call: &Call, told: &[Told]) {
         let path = &mut self.paths[call.path];
-        path.gate.answered(call.number);
-        path.fruitless = 0;
         let idle = told.iter().all(|told| *told == Told::Untried);
+        let advised = |told: &Told| matches!(told, Told::Refused(FailureKind::Transient { after: Some(_) }, _));
+        path.gate.answered(call.number, idle || told.iter().any(advised));
+        path.fruitless = 0;
         let mut unknown = Vec::new();
         for (event, told) in call.events.iter().zip(told) {
             let state = &mut path.events[*event];
@@ -299,7 +300,7 @@ impl State {
             {
                 path.gate.close(advice.min(retry.max_advice), last);
             }
-            _ => path.gate.answered(call.number),
+            _ => path.gate.answered(call.number, kind != FailureKind::Rejected),
         }
         for event in &call.events {
             let now = &mut path.events[*event].now;
@@ -320,7 +321,7 @@ impl State {
 
     fn end_lost(&mut self, call: &Call, code: &'static str) {
         let path = &mut self.paths[call.path];
-        path.gate.answered(call.number);
+        path.gate.answered(call.number, false);
         for event in &call.events {
             let now = &mut path.events[*event].now;
             now.broke += 1;

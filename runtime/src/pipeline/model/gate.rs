@@ -35,8 +35,13 @@ impl GateModel {
     }
 
     /// The sink said anything else to a call. What a call says that had begun before is too late to open the gate.
-    pub(super) fn answered(&mut self, call: usize) {
-        self.closed.take_if(|closed| call > closed.last);
+    /// It may close it anew, which gives it another probe.
+    pub(super) fn answered(&mut self, call: usize, may_close: bool) {
+        match &mut self.closed {
+            Some(closed) if call <= closed.last && may_close => closed.probe = None,
+            Some(closed) if call <= closed.last => {}
+            _ => self.closed = None,
+        }
     }
 
     /// A call begins that passed the gate at some time; what is wrong with that.
