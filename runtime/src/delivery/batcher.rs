@@ -176,3 +176,79 @@ fn destinations(template: &Template, batch: &Batch) -> Vec<(Destination, RowSet)
 
 /// What one column can hold, with room for the event that fills it.
 const MOST_BYTES: usize = 1 << 30;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::batch::{BatchBuilder, Event, Partition};
+    use crate::envelope::{Block, Ledger, PathName};
+    use crate::metrics::SinkMetrics;
+    use std::collections::BTreeMap;
+    use std::sync::Arc;
+
+    const TIMEOUT: Duration = Duration::from_secs(10);
+
+    /// Two destinations at most; a batch of three events is full.
+    fn batcher() -> Batcher {
+        let settings = Settings {
+            batch_size: NonZeroUsize::new(3).unwrap(),
+            batch_timeout: TIMEOUT,
+            max_groups: NonZeroUsize::new(2).unwrap(),
+            ..Settings::default()
+        };
+        let destination = Some(Template::parse("{key}").unwrap());
+        Batcher::new(&settings, &Contract { destination, ..Contract::default() })
+    }
+
+    /// Events with these keys, which arrive now.
+    fn push(batcher: &mut Batcher, keys: &[&str]) -> Instant {
+        let (mut builder, partition) = (BatchBuilder::new(), Partition::from("a"));
+        for (position, key) in (0..).zip(keys) {
+            builder.push(&partition, Event { key: Some(key.as_bytes()), position, ..Event::default() });
+        }
+        let block = Block { batch: builder.finish().unwrap(), ends: vec![], rejects: None };
+        let name = PathName { pipeline: "p".into(), sink: "s".into() };
+        let path = Ledger::new().path(name, BTreeMap::new(), Arc::new(SinkMetrics::default()));
+        let envelope = path.take(&block, &RowSet::all(keys.len())).unwrap().unwrap();
+        batcher.push(Instant::now(), envelope).unwrap();
+        Instant::now()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_group_that_waits_the_longest_says_when_to_cut() {
+        let mut batcher = batcher();
+        assert_eq!(batcher.next(), Next::Nothing);
+        let first = push(&mut batcher, &["a"]);
+        tokio::time::advance(Duration::from_secs(1)).await;
+        let second = push(&mut batcher, &["b"]);
+        tokio::time::advance(Duration::from_secs(1)).await;
+        push(&mut batcher, &["a"]);
+        assert_eq!(batcher.next(), Next::At(first + TIMEOUT, 0));
+        assert_eq!(batcher.cut(0).iter().map(Envelope::len).sum::<usize>(), 2);
+        assert_eq!(batcher.next(), Next::At(second + TIMEOUT, 0));
+        push(&mut batcher, &["a"]);
+        assert_eq!(batcher.next(), Next::At(second + TIMEOUT, 0), "what came first, wherever it stands");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_full_group_goes_first_until_another_is_due() {
+        let mut batcher = batcher();
+        push(&mut batcher, &["a", "b", "b", "b"]);
+        tokio::time::advance(TIMEOUT - Duration::from_millis(1)).await;
+        assert_eq!(batcher.next(), Next::Now(1));
+        tokio::time::advance(Duration::from_millis(1)).await;
+        assert_eq!(batcher.next(), Next::Now(0));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_group_too_many_sends_the_oldest_at_once() {
+        let mut batcher = batcher();
+        let first = push(&mut batcher, &["a", "b"]);
+        assert_eq!(batcher.next(), Next::At(first + TIMEOUT, 0));
+        push(&mut batcher, &["c"]);
+        assert_eq!(batcher.next(), Next::Now(0));
+        let oldest = batcher.cut(0);
+        assert_eq!(oldest[0].batch().key().unwrap().value(0), b"a");
+        assert!(matches!(batcher.next(), Next::At(due, _) if due == first + TIMEOUT));
+    }
+}
