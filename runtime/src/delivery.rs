@@ -176,7 +176,7 @@ impl Delivery {
 
     fn intake_of(&self, supply: Supply) -> Intake {
         let batcher = Batcher::new(&self.lanes.settings, &self.lanes.contract);
-        Intake::new(supply, batcher, self.lanes.clone(), &self.queue)
+        Intake::new(supply, batcher, self.lanes.clone(), self.queue.clone())
     }
 
     /// Whichever lane is free takes the next batch.

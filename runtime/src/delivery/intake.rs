@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use tokio::sync::mpsc::UnboundedReceiver;
-use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
 use super::Stopped;
@@ -18,8 +17,8 @@ pub(super) struct Intake {
     supply: Supply,
     batcher: Batcher,
     shared: Arc<Shared>,
-    /// While it is true nothing comes before something is final.
-    full: watch::Receiver<bool>,
+    /// While it is full nothing comes before something is final.
+    queue: Queue,
 }
 
 /// Envelopes with the time of their arrival.
@@ -47,17 +46,9 @@ impl Supply {
     }
 }
 
-/// Returns once it is true.
-async fn until(full: &mut watch::Receiver<bool>) {
-    if full.wait_for(|full| *full).await.is_err() {
-        // Nobody is left who could say so.
-        std::future::pending().await
-    }
-}
-
 impl Intake {
-    pub(super) fn new(supply: Supply, batcher: Batcher, shared: Arc<Shared>, queue: &Queue) -> Intake {
-        Intake { supply, batcher, shared, full: queue.full() }
+    pub(super) fn new(supply: Supply, batcher: Batcher, shared: Arc<Shared>, queue: Queue) -> Intake {
+        Intake { supply, batcher, shared, queue }
     }
 
     /// The next batch: full, or as old as it may get, or the last. `None` at the end, or when time is up. Nothing is lost when the future
@@ -88,7 +79,7 @@ impl Intake {
                 },
                 () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => break group,
                 // What waits for more would wait for itself.
-                () = until(&mut self.full), if due.is_some() => break group,
+                () = self.queue.full(), if due.is_some() => break group,
                 () = self.shared.given_up() => return Ok(None),
             }
         };

@@ -1,11 +1,12 @@
 //! What waits for a sink, bounded in bytes.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use tokio::sync::{Notify, watch};
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::buffer::Buffer;
@@ -33,7 +34,8 @@ struct Shared {
     /// While somebody waits for room.
     holding_back: Stopwatch,
     /// Whether there was no room for what came last: no more comes until something is final.
-    full: watch::Sender<bool>,
+    full: AtomicBool,
+    became_full: Notify,
     buffer: Option<Buffer>,
     /// Whether new events go into the buffer too, and not only what is left in it out of it.
     on_disk: bool,
@@ -73,7 +75,8 @@ impl Queue {
             max_bytes: settings.bound(),
             when_full: settings.when_full,
             holding_back: Stopwatch::default(),
-            full: watch::Sender::new(false),
+            full: AtomicBool::new(false),
+            became_full: Notify::new(),
             buffer,
             on_disk,
         };
@@ -113,12 +116,23 @@ impl Queue {
     }
 
     fn set_full(&self, full: bool) {
-        self.shared.full.send_if_modified(|was| std::mem::replace(was, full) != full);
+        if self.shared.full.swap(full, Ordering::Relaxed) != full && full {
+            self.shared.became_full.notify_waiters();
+        }
     }
 
-    /// Becomes true where there was no room for what came last.
-    pub(super) fn full(&self) -> watch::Receiver<bool> {
-        self.shared.full.subscribe()
+    /// Returns once there is no room for what comes.
+    pub(super) async fn full(&self) {
+        loop {
+            let became_full = self.shared.became_full.notified();
+            tokio::pin!(became_full);
+            // Registered before looking: a change between looking and waiting is not missed.
+            became_full.as_mut().enable();
+            if self.shared.full.load(Ordering::Relaxed) {
+                return;
+            }
+            became_full.await;
+        }
     }
 
     /// Adds events at the end, with the room that was made for them; without, they are dropped, as the user asked for.

@@ -236,10 +236,15 @@ impl State {
     fn plan(&mut self, call: &Call, ordered: bool) -> Plan {
         let mut told = vec![Told::Untried; call.events.len()];
         let plan = self.plan_rows(call, ordered, &mut told);
-        if !matches!(plan.how, How::Events(..)) {
-            for (event, told) in call.events.iter().zip(&told) {
-                self.paths[call.path].events[*event].now.forgotten |= matches!(told, Told::Refused(..));
-            }
+        let answers = matches!(plan.how, How::Events(..));
+        for (event, told) in call.events.iter().zip(&told) {
+            // The answer may come too late, and the sink goes on behind what it rejects.
+            let forgotten = match told {
+                Told::Refused(FailureKind::Rejected, _) => true,
+                Told::Refused(..) => !answers,
+                _ => false,
+            };
+            self.paths[call.path].events[*event].now.forgotten |= forgotten;
         }
         plan
     }
