@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::io::IsTerminal;
 use std::path::PathBuf;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context;
 use tokio::signal::unix::{SignalKind, signal};
@@ -11,7 +11,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::{Exit, args, environment, log, progress, say, say_problems, summary};
 use crate::admin::{Listener, Server};
 use crate::config::{self, CommandLine, Diagnostic, Plan, SinkKind};
-use crate::pipeline::{self, BuildError, Ended, FeedError, Host, Signals};
+use crate::pipeline::{self, BuildError, Ended, FeedError, Host, Pipelines, Signals};
 
 pub(super) fn run(args: &args::Run) -> anyhow::Result<Exit> {
     let line = progress::line();
@@ -103,20 +103,37 @@ async fn deliver(
             return Ok(Exit::Usage);
         }
     };
-    let (overview, signals, began) = (pipelines.overview(), pipelines.signals(), Instant::now());
+    let (overview, began) = (pipelines.overview(), Instant::now());
     if let Some(admin) = admin {
-        admin.show(overview.clone(), signals.clone());
+        admin.show(overview.clone(), pipelines.signals());
     }
+    let ended = match watch(pipelines, args.drain_timeout, line).await? {
+        Ok(ended) => ended,
+        Err(exit) => return Ok(exit),
+    };
+    let dead_letters: PathBuf = host.data_dir.join("dead_letters");
+    say(&summary::summary(&overview, &ended, began.elapsed(), &dead_letters));
+    Ok(exit(&ended, args.strict))
+}
+
+/// Runs pipelines to their end, shows how far they are, and tells what went wrong. The first signal stops them; no end is
+/// waited for after the second.
+pub(super) async fn watch(
+    pipelines: Pipelines,
+    drain_timeout: Duration,
+    line: Option<indicatif::ProgressBar>,
+) -> anyhow::Result<Result<Ended, Exit>> {
+    let (overview, signals) = (pipelines.overview(), pipelines.signals());
     let shown = async {
         match line.clone() {
-            Some(line) => progress::show(line, overview.clone()).await,
+            Some(line) => progress::show(line, overview).await,
             None => std::future::pending().await,
         }
     };
     let ended = tokio::select! {
-        ended = pipelines.run(args.drain_timeout) => ended,
-        () = shown => return Ok(Exit::Internal),
-        second = stop_on_signals(&signals) => return second,
+        ended = pipelines.run(drain_timeout) => ended,
+        () = shown => return Ok(Err(Exit::Internal)),
+        second = stop_on_signals(&signals) => return second.map(Err),
     };
     if let Some(line) = &line {
         line.finish_and_clear();
@@ -124,9 +141,7 @@ async fn deliver(
     for error in &ended.errors {
         say(&format!("error: {error}\n"));
     }
-    let dead_letters: PathBuf = host.data_dir.join("dead_letters");
-    say(&summary::summary(&overview, &ended, began.elapsed(), &dead_letters));
-    Ok(exit(&ended, args.strict))
+    Ok(Ok(ended))
 }
 
 pub(super) fn exit(ended: &Ended, strict: bool) -> Exit {
@@ -142,7 +157,7 @@ pub(super) fn exit(ended: &Ended, strict: bool) -> Exit {
 }
 
 /// The first signal stops the run, the second ends the process at once.
-pub(super) async fn stop_on_signals(signals: &Signals) -> anyhow::Result<Exit> {
+async fn stop_on_signals(signals: &Signals) -> anyhow::Result<Exit> {
     let mut interrupt = signal(SignalKind::interrupt()).context("signals can't be waited for")?;
     let mut terminate = signal(SignalKind::terminate()).context("signals can't be waited for")?;
     let mut stopping = false;

@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 
 use indicatif::ProgressBar;
 
-use super::{Exit, data_dir, environment, plan, progress, result, say, say_passed_over, say_problems, wrong};
+use super::{Exit, data_dir, environment, plan, result, say, say_passed_over, say_problems, wrong};
 use crate::cli::args::ReplaySend;
-use crate::cli::run::{exit, run_id, stop_on_signals, writes_to_standard_output};
+use crate::cli::run::{exit, run_id, watch, writes_to_standard_output};
 use crate::cli::summary::{events, grouped, table};
 use crate::config::Plan;
 use crate::envelope::PathName;
@@ -66,24 +66,11 @@ async fn deliver(
         Ok(pipelines) => pipelines,
         Err(error) => return Ok(refused(error)),
     };
-    let (overview, signals, began) = (pipelines.overview(), pipelines.signals(), Instant::now());
-    let shown = async {
-        match line.clone() {
-            Some(line) => progress::show(line, overview.clone()).await,
-            None => std::future::pending().await,
-        }
+    let (overview, began) = (pipelines.overview(), Instant::now());
+    let ended = match watch(pipelines, args.drain_timeout, line).await? {
+        Ok(ended) => ended,
+        Err(exit) => return Ok(exit),
     };
-    let ended = tokio::select! {
-        ended = pipelines.run(args.drain_timeout) => ended,
-        () = shown => return Ok(Exit::Internal),
-        second = stop_on_signals(&signals) => return second,
-    };
-    if let Some(line) = &line {
-        line.finish_and_clear();
-    }
-    for error in &ended.errors {
-        say(&format!("error: {error}\n"));
-    }
     say(&summary(&overview, &ended, outlook, began.elapsed()));
     Ok(match exit(&ended, args.strict) {
         // A signal came before everything was even read.
