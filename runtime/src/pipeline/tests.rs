@@ -19,14 +19,7 @@ fn run_with(configuration: &str, drain_timeout: Duration) -> (Ended, Overview) {
     let (done, ended) = mpsc::channel();
     std::thread::spawn(move || {
         let folder = tempfile::tempdir().unwrap();
-        let host = Host {
-            data_dir: folder.path().join("data"),
-            cache_dir: folder.path().join("cache"),
-            run: "run".into(),
-            colour: false,
-            from_start: false,
-            environment: &|_| None,
-        };
+        let host = host(folder.path());
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let ended = runtime.block_on(async {
             let pipelines = build(&plan, &host).await.unwrap();
@@ -36,6 +29,17 @@ fn run_with(configuration: &str, drain_timeout: Duration) -> (Ended, Overview) {
         drop(done.send(ended));
     });
     ended.recv_timeout(Duration::from_secs(60)).expect("the run to end")
+}
+
+fn host(folder: &std::path::Path) -> Host<'static> {
+    Host {
+        data_dir: folder.join("data"),
+        cache_dir: folder.join("cache"),
+        run: "run".into(),
+        colour: false,
+        from_start: false,
+        environment: &|_| None,
+    }
 }
 
 #[test]
@@ -147,14 +151,7 @@ fn dead_letters_of_several_sinks_are_sent_again_side_by_side() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("out").display().to_string();
     let plan = |path: &str| load_texts(&[Text::new("test.toml", configuration(path))], &|_| None).unwrap().0;
-    let host = Host {
-        data_dir: folder.path().join("data"),
-        cache_dir: folder.path().join("cache"),
-        run: "run".into(),
-        colour: false,
-        from_start: false,
-        environment: &|_| None,
-    };
+    let host = host(folder.path());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         // No event has a header: all are rejected.
