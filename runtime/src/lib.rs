@@ -7,6 +7,8 @@ mod defect;
 
 pub mod units;
 
+pub mod kafka;
+
 pub mod batch;
 pub mod metrics;
 

@@ -30,4 +30,4 @@ pub use component::{Component, Description, Host, HostError, LoadError, LoadReas
 pub use connect::{ConnectError, Connector};
 pub use interfaces::Import;
 pub use schema::Problem;
-pub use settings::{Access, Allow, AllowDir, AllowHttp, Limits, Secret, Settings};
+pub use settings::{Access, Allow, AllowDir, AllowHttp, Limits, Settings};

@@ -6,7 +6,9 @@ mod bounds;
 use crate::config::de::{Subject, fields_of, missing, read, read_what_is_right};
 use crate::config::diagnostic::Diagnostic;
 use crate::config::document::{Document, Entry, Node, Table, Value};
-use crate::config::plan::{Pipeline, Plan, Routing, Settings, Sink, SinkKind, Source, SourceKind};
+use crate::config::plan::{
+    Connection, ConnectionKind, Pipeline, Plan, Routing, Settings, Sink, SinkKind, Source, SourceKind,
+};
 use crate::config::suggest;
 use crate::delivery;
 use crate::expr;
@@ -21,19 +23,23 @@ const OF_SINK: &[&str] = &["type", "when"];
 
 /// What is reported goes to `problems`. A plan is given if nothing that it needs was wrong.
 pub(super) fn check(document: Document, problems: &mut Vec<Diagnostic>) -> Option<Plan> {
-    let mut checker = Checker { incomplete: document.incomplete, problems };
+    let mut checker = Checker { incomplete: document.incomplete, connections: Vec::new(), problems };
     let settings = checker.top(&document.root);
+    let connections = checker.connections(&document.root);
     let sources = checker.sources(&document.root);
     let pipelines = checker.pipelines(&document.root, &sources);
+    checker.connections_that_no_one_uses(&document.root);
     across::check(&document.root, &sources, &pipelines, checker.problems);
     let sources = sources.into_iter().map(|found| found.source).collect::<Option<_>>()?;
     let pipelines = pipelines.into_iter().collect::<Option<_>>()?;
-    Some(Plan { settings: settings?, sources, pipelines, document })
+    Some(Plan { settings: settings?, connections: connections?, sources, pipelines, document })
 }
 
 struct Checker<'a> {
     /// Parts of the document could not be read: nothing is said to be missing.
     incomplete: bool,
+    /// The names of all connections that are written, whether or not they are right, and whether they are used.
+    connections: Vec<(String, bool)>,
     problems: &'a mut Vec<Diagnostic>,
 }
 
@@ -49,15 +55,70 @@ impl Checker<'_> {
         let own = root.without(BY_NAME);
         let subject = Subject { name: "the top of the configuration", also: BY_NAME, incomplete: self.incomplete };
         let (settings, faultless) = read_what_is_right(&Node::table(own, place), &subject, self.problems);
-        let settings = settings.filter(|settings| bounds::top(settings, root, self.problems) && faultless);
-        for entry in root.get("connection").and_then(Node::as_table).map_or(&[][..], Table::entries) {
-            let message = format!("connection `{}` is of no use", entry.key);
-            let error = Diagnostic::error("config::unknown_key", message)
-                .at(entry.at.clone(), "no kind of sink or source here takes a connection yet")
-                .help("remove the section, and write its settings where they are used");
+        settings.filter(|settings| bounds::top(settings, root, self.problems) && faultless)
+    }
+
+    fn connections(&mut self, root: &Table) -> Option<Vec<Connection>> {
+        if root.get("connection").is_some_and(|connections| connections.as_table().is_none()) {
+            self.incomplete = true;
+        }
+        let mut connections = Vec::new();
+        for entry in self.tables_in(root, "connection") {
+            self.connections.push((entry.key.clone(), false));
+            connections.push(self.connection(entry));
+        }
+        connections.into_iter().collect()
+    }
+
+    fn connection(&mut self, entry: &Entry) -> Option<Connection> {
+        let owner = format!("connection `{}`", entry.key);
+        let table = self.table(entry, &owner)?;
+        let named = self.name(entry, "a connection");
+        let word = match table.get("type") {
+            Some(_) => self.kind(table, &entry.node, &owner, "connection", ConnectionKind::TYPES)?,
+            None => ConnectionKind::USUAL,
+        };
+        let subject = Subject { name: &owner, also: &["type"], incomplete: self.incomplete };
+        let own = Node::table(table.without(&["type"]), entry.node.place.clone());
+        let kind = ConnectionKind::read(word, &own, &subject, self.problems);
+        named.then_some(Connection { name: entry.key.clone(), kind: kind? })
+    }
+
+    /// The connection that a source or a sink names is there. Whether it is.
+    fn uses_connection(&mut self, table: &Table) -> bool {
+        // Whoever needs one says so where it is missing.
+        let Some(written) = table.entry("connection") else { return true };
+        let Some(name) = self.text(written, "the name of a connection") else { return false };
+        if let Some((_, used)) = self.connections.iter_mut().find(|(known, _)| known == name) {
+            *used = true;
+            return true;
+        }
+        if !self.incomplete {
+            let names: Vec<&str> = self.connections.iter().map(|(name, _)| name.as_str()).collect();
+            let help = match names.as_slice() {
+                [] => format!("add a section `[connection.{name}]`"),
+                names => suggest::remedy(name, names, "the connections are"),
+            };
+            let message = format!("there is no connection {}", written.node.describe());
+            let error = Diagnostic::error("config::unknown_connection", message)
+                .at(written.node.place.clone(), "not among the connections")
+                .help(help);
             self.problems.push(error);
         }
-        settings
+        false
+    }
+
+    fn connections_that_no_one_uses(&mut self, root: &Table) {
+        for (name, _) in self.connections.iter().filter(|(_, used)| !used) {
+            let warning = Diagnostic::warning("config::unused", format!("connection `{name}` is not used"));
+            let entry = root.get("connection").and_then(Node::as_table).and_then(|table| table.entry(name));
+            let warning = match entry {
+                Some(entry) => warning.at(entry.at.clone(), "no source and no sink names it"),
+                None => warning,
+            };
+            let help = format!("add `connection = \"{name}\"` to a source or a sink of type `kafka`, or remove it");
+            self.problems.push(warning.help(help));
+        }
     }
 
     fn sources(&mut self, root: &Table) -> Vec<FoundSource> {
@@ -86,7 +147,8 @@ impl Checker<'_> {
         let subject = Subject { name: &owner, also: &common, incomplete: self.incomplete };
         let own = Node::table(table.without(&common), place.clone());
         let kind = SourceKind::read(word, &own, &subject, self.problems);
-        named.then_some(Source { name: entry.key.clone(), framing: framing?, kind: kind? })
+        let connected = !SourceKind::CONNECTED.contains(&word) || self.uses_connection(table);
+        (named && connected).then_some(Source { name: entry.key.clone(), framing: framing?, kind: kind? })
     }
 
     fn pipelines(&mut self, root: &Table, sources: &[FoundSource]) -> Vec<Option<Pipeline>> {
@@ -181,7 +243,8 @@ impl Checker<'_> {
         let subject = Subject { name: &owner, also: &common, incomplete: self.incomplete };
         let own = Node::table(table.without(&common), place.clone());
         let kind = SinkKind::read(word, &own, &subject, self.problems);
-        named.then_some(Sink { name: entry.key.clone(), when: when?, delivery: delivery?, kind: kind? })
+        let connected = !SinkKind::CONNECTED.contains(&word) || self.uses_connection(table);
+        (named && connected).then_some(Sink { name: entry.key.clone(), when: when?, delivery: delivery?, kind: kind? })
     }
 
     /// `Some(None)` where there is no condition, None where there is a wrong one.
@@ -305,5 +368,7 @@ mod tests {
         assert!(fields_of::<Routing>().iter().all(|key| !OF_PIPELINE.contains(key)));
         assert!(fields_of::<Settings>().iter().all(|key| !BY_NAME.contains(key)));
         assert!(SourceKind::FRAMED.iter().all(|word| SourceKind::TYPES.contains(word)));
+        assert!(ConnectionKind::all_fields().iter().all(|own| !own.contains(&"type")));
+        assert!(ConnectionKind::TYPES.contains(&ConnectionKind::USUAL));
     }
 }

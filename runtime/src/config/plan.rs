@@ -9,13 +9,14 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-pub use kinds::{SinkKind, SourceKind};
+pub use kinds::{ConnectionKind, SinkKind, SourceKind};
 
 use crate::config::diagnostic::Diagnostic;
 use crate::config::document::{Document, Node, Table};
 use crate::config::place::Place;
 use crate::delivery;
 use crate::expr;
+use crate::kafka;
 use crate::source::framing;
 use crate::units;
 
@@ -24,6 +25,8 @@ use crate::units;
 pub struct Plan {
     /// What is set about the whole.
     pub settings: Settings,
+    /// In the order in which the files first mention them.
+    pub connections: Vec<Connection>,
     /// In the order in which the files first mention them.
     pub sources: Vec<Source>,
     /// In the order in which the files first mention them. There is at least one.
@@ -71,6 +74,15 @@ impl Default for DeadLetters {
     fn default() -> DeadLetters {
         DeadLetters { max_size: 1 << 30 }
     }
+}
+
+/// Settings that sources and sinks share by name.
+#[derive(Clone)]
+pub struct Connection {
+    /// Unique among the connections. Letters, digits, `_`, `-` and `.`, not first.
+    pub name: String,
+    /// To what, and its own settings.
+    pub kind: ConnectionKind,
 }
 
 /// A source of events.
@@ -175,6 +187,13 @@ impl Plan {
         self.sources.iter().find(|source| source.name == name)
     }
 
+    /// The Kafka cluster of that name.
+    pub fn kafka(&self, name: &str) -> Option<&kafka::Connection> {
+        let connection = self.connections.iter().find(|connection| connection.name == name)?;
+        let ConnectionKind::Kafka(settings) = &connection.kind;
+        Some(settings)
+    }
+
     /// An error about a setting of a sink that only a running part could find. `pointer` is a JSON pointer into the
     /// sink's table, such as `/config/measurement`. The error is shown at what is written nearest to it.
     pub fn error_at(&self, pipeline: &str, sink: &str, pointer: &str, message: impl Into<String>) -> Diagnostic {
@@ -207,6 +226,13 @@ impl Plan {
 impl fmt::Debug for Plan {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         f.write_str(&crate::config::print(self))
+    }
+}
+
+/// The name and the type: settings may hold secrets.
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        write!(f, "connection {} ({:?})", self.name, self.kind)
     }
 }
 

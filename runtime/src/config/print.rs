@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::config::de::fields_of;
 use crate::config::document::{Node, Table, Value};
-use crate::config::plan::{Pipeline, Plan, Routing, Settings, Sink, Source, table_at};
+use crate::config::plan::{Connection, Pipeline, Plan, Routing, Settings, Sink, Source, table_at};
 use crate::delivery;
 use crate::source::framing;
 
@@ -16,6 +16,9 @@ pub fn print(plan: &Plan) -> String {
     let mut printer = Printer { out: String::new(), secrets: Vec::new() };
     collect_secrets(root, &mut printer.secrets);
     printer.settings(&plan.settings, fields_of::<Settings>(), Some(root));
+    for connection in &plan.connections {
+        printer.connection(connection, table_at(root, &["connection", &connection.name]));
+    }
     for source in &plan.sources {
         printer.source(source, table_at(root, &["source", &source.name]));
     }
@@ -47,6 +50,12 @@ struct Printer {
 }
 
 impl Printer {
+    fn connection(&mut self, connection: &Connection, written: Option<&Table>) {
+        self.header(&["connection", &connection.name]);
+        self.line("type", &quote(connection.kind.type_name()));
+        self.own(connection.kind.write(), connection.kind.fields(), written);
+    }
+
     fn source(&mut self, source: &Source, written: Option<&Table>) {
         self.header(&["source", &source.name]);
         self.line("type", &quote(source.kind.type_name()));

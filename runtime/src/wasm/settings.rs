@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{self, Deserializer, MapAccess, Visitor};
-use serde::ser::Serializer;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::units;
+use crate::units::Secret;
 
 /// A wasm sink, as it is configured.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
@@ -60,35 +60,6 @@ pub struct AllowHttp {
     pub to: String,
     /// Headers that the host sets on every request; the component never sees them.
     pub headers: BTreeMap<String, Secret>,
-}
-
-/// A text that is never printed.
-#[derive(Clone, PartialEq, Eq, Deserialize)]
-#[serde(transparent)]
-pub struct Secret(String);
-
-impl Secret {
-    /// Hides a text.
-    pub fn new(text: impl Into<String>) -> Secret {
-        Secret(text.into())
-    }
-
-    /// The text itself, for whom it is meant.
-    pub fn reveal(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        f.write_str("***")
-    }
-}
-
-impl Serialize for Secret {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str("***")
-    }
 }
 
 impl<'de> Deserialize<'de> for AllowHttp {

@@ -13,7 +13,8 @@ use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use serde_json::json;
 use sump::sink::{Connect, Sink};
-use sump::wasm::{Allow, AllowHttp, Secret, Settings};
+use sump::units::Secret;
+use sump::wasm::{Allow, AllowHttp, Settings};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 

@@ -8,31 +8,43 @@ struct Reserved {
     names: &'static [&'static str],
     /// The rooms that may use them.
     rooms: &'static [&'static str],
+    /// How the paths of files begin that may use them too.
+    also: &'static [&'static str],
     problem: &'static str,
 }
 
 /// Files that count as `cli`: the program's own, and the tests that people choose and read schedules with.
 const LIKE_CLI: [&str; 2] = ["runtime/src/main.rs", "runtime/src/pipeline/model/tests.rs"];
 
-const RESERVED: [Reserved; 4] = [
+const RESERVED: [Reserved; 5] = [
     Reserved {
         names: &["wasmtime", "wasmtime_wasi", "wasmtime_wasi_http"],
         rooms: &["wasm"],
+        also: &[],
         problem: "only `wasm` names Wasmtime: the rest of the runtime must not notice what runs a guest",
+    },
+    Reserved {
+        names: &["rdkafka", "rdkafka_sys"],
+        rooms: &["kafka"],
+        also: &["runtime/src/source/kafka", "runtime/src/sink/kafka"],
+        problem: "only `kafka`, and Kafka's source and sink, name rdkafka: nobody else speaks to a broker",
     },
     Reserved {
         names: &["anyhow"],
         rooms: &["cli"],
+        also: &[],
         problem: "only `cli` uses anyhow: elsewhere an error is a type of its own, which callers can tell apart",
     },
     Reserved {
         names: &["println!", "print!", "eprintln!", "eprint!", "process::exit"],
         rooms: &["cli"],
+        also: &[],
         problem: "only `cli` prints and ends the process: use `tracing`, or return what there is to say",
     },
     Reserved {
         names: &["env::var", "env::var_os", "env::vars", "env::vars_os", "env::args", "env::args_os", "env::{"],
         rooms: &["cli"],
+        also: &[],
         problem: "only `cli` reads the environment: take the value as an argument",
     },
 ];
@@ -49,7 +61,10 @@ const UNSAFE: &Exceptions = &[
 fn reserved(file: &File) -> Vec<Violation> {
     let room = if LIKE_CLI.contains(&&*file.path) { Some("cli") } else { room_of(&file.path) };
     let Some(room) = room.filter(|_| file.is_rust()) else { return Vec::new() };
-    let barred = RESERVED.iter().filter(|reserved| !reserved.rooms.contains(&room));
+    let allowed = |reserved: &Reserved| {
+        reserved.rooms.contains(&room) || reserved.also.iter().any(|place| file.path.starts_with(place))
+    };
+    let barred = RESERVED.iter().filter(|reserved| !allowed(reserved));
     let found = barred.flat_map(|reserved| reserved.names.iter().map(|name| (*name, reserved.problem)));
     found.flat_map(|(name, problem)| words(&file.code, name).map(move |byte| file.at(byte, problem))).collect()
 }
@@ -98,6 +113,13 @@ fn a_reserved_name_elsewhere_is_found() {
         &["delivery.rs:2: only `wasm` names"],
     );
     assert_found(&check("runtime/src/wasm/store.rs", "use wasmtime::Store;"), &[]);
+    assert_found(
+        &check("runtime/src/sink/file.rs", "use rdkafka::Message;"),
+        &["file.rs:1: only `kafka`, and Kafka's"],
+    );
+    for path in ["runtime/src/sink/kafka/producer.rs", "runtime/src/source/kafka.rs", "runtime/src/kafka.rs"] {
+        assert_found(&check(path, "use rdkafka::Message;"), &[]);
+    }
     assert_found(
         &check("runtime/src/wasm.rs", "fn f() -> anyhow::Result<()> {}"),
         &["wasm.rs:1: only `cli` uses anyhow"],

@@ -1,10 +1,11 @@
-//! Every kind of source and sink there is, each with the settings of its own.
+//! Every kind of connection, source and sink there is, each with the settings of its own.
 
 use std::fmt;
 
 use crate::config::de::{Subject, fields_of, read};
 use crate::config::diagnostic::Diagnostic;
 use crate::config::document::Node;
+use crate::kafka;
 use crate::sink;
 use crate::source;
 use crate::wasm;
@@ -72,6 +73,14 @@ macro_rules! kinds {
 }
 
 kinds! {
+    /// A kind of connection, which sources and sinks share.
+    ConnectionKind {
+        /// A Kafka cluster.
+        Kafka = "kafka", kafka::Connection;
+    }
+}
+
+kinds! {
     /// A kind of source.
     SourceKind {
         /// Standard input.
@@ -100,4 +109,16 @@ kinds! {
 impl SourceKind {
     /// The kinds that read bytes, and so have the settings of framing.
     pub(in crate::config) const FRAMED: &'static [&'static str] = &["stdin", "file"];
+    /// The kinds that name a connection.
+    pub(in crate::config) const CONNECTED: &'static [&'static str] = &[];
+}
+
+impl SinkKind {
+    /// The kinds that name a connection.
+    pub(in crate::config) const CONNECTED: &'static [&'static str] = &[];
+}
+
+impl ConnectionKind {
+    /// What `type` says where it is left out.
+    pub(in crate::config) const USUAL: &'static str = "kafka";
 }

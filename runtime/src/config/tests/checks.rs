@@ -72,6 +72,36 @@ path = "by/{key}.log"
 }
 
 #[test]
+fn connections_that_are_wrong() {
+    told(
+        &[
+            (
+                "a.toml",
+                r#"[source.in]
+type = "stdin"
+[connection.a]
+bootstrap_servers = "kafka://a"
+tls = { ca = "ca.pem", cert = "x" }
+sasl = { mechanism = "SCRAM", username = "u", password = "${TOKEN}" }
+[connection.a.properties]
+acks = 1
+linger.ms = "soon"
+lingr.ms = 5
+ssl.key.password = ["${TOKEN}"]
+[connection.b]
+type = "redis"
+[connection.c]
+[pipeline.p.sink.s]
+type = "null"
+"#,
+            ),
+            ("b.conf", "[connection:Kafka]\nbootstrap_servers=a,b:1x\ntls=perhaps\nproperties.group.id=x\n"),
+        ],
+        "connections_that_are_wrong",
+    );
+}
+
+#[test]
 fn a_source_that_is_not_read_is_a_warning() {
     told(
         &[(

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::config::de::fields_of;
-use crate::config::{Routing, Settings, SinkKind, SourceKind};
+use crate::config::{ConnectionKind, Routing, Settings, SinkKind, SourceKind};
 use crate::delivery;
 use crate::source;
 use crate::source::framing;
@@ -52,11 +52,12 @@ fn every_setting_is_named() {
         fields_of::<framing::Settings>(),
         fields_of::<delivery::Settings>(),
     ];
-    for field in tables.into_iter().chain(SinkKind::all_fields()).chain(SourceKind::all_fields()).flatten() {
+    let kinds = [ConnectionKind::all_fields(), SinkKind::all_fields(), SourceKind::all_fields()].concat();
+    for field in tables.into_iter().chain(kinds).flatten() {
         let named = [format!("| `{field}` |"), format!("| `{field}.")].iter().any(|row| PAGE.contains(row));
         assert!(named, "docs/configuration.md does not have `{field}`");
     }
-    for kind in SinkKind::TYPES.iter().chain(SourceKind::TYPES) {
+    for kind in [ConnectionKind::TYPES, SinkKind::TYPES, SourceKind::TYPES].concat() {
         assert!(PAGE.contains(&format!("`{kind}`")), "docs/configuration.md does not have the type `{kind}`");
     }
 }

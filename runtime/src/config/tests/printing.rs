@@ -26,6 +26,10 @@ config = { measurement = "quake", password = "${TOKEN}", template = "$${x}", nes
 timeout = 90
 [pipeline.quakes.sink.store.allow]
 http = [{ to = "https://a.example", headers = { Authorization = "Bearer ${TOKEN}" } }, "https://b.example"]
+[connection.logs]
+bootstrap_servers = ["a:9092", "b"]
+sasl = { mechanism = "SCRAM-SHA-512", username = "${SIZE}", password = "${TOKEN}" }
+properties = { socket.keepalive.enable = true, "ssl.key.password" = "${TOKEN}", ssl.keystore.password = "plain" }
 "#,
         ),
         ("b.conf", "[pipeline:quakes:rest]\ntype=console\nbatch_size=${SIZE}\n"),
