@@ -6,6 +6,7 @@ mod command;
 mod crash;
 mod demo;
 mod guests;
+mod kafka;
 mod report;
 mod test;
 #[cfg(test)]
@@ -38,6 +39,10 @@ Usage: cargo xtask TASK
       Kills the program N times (300) over one input, in each case or the named ones, and counts
       what is lost and what comes twice: file, slow, wasm, disk, disk-slow.
 
+  kafka
+      Prints the folder of Apache Kafka for tests, which is fetched if it is not there:
+      SUMP_KAFKA=$(cargo xtask kafka) cargo test --test kafka
+
 The tidy checks alone: cargo test -p xtask
 ";
 
@@ -48,6 +53,7 @@ enum Task {
     Test(test::Options),
     Bench(bench::Options),
     Crash(crash::Options),
+    Kafka,
 }
 
 fn main() -> ExitCode {
@@ -77,6 +83,10 @@ fn run(task: Task) -> Result<()> {
         Task::Test(options) => test::run(&options),
         Task::Bench(options) => bench::run(&options),
         Task::Crash(options) => crash::run(&options),
+        Task::Kafka => {
+            println!("{}", kafka::folder()?.display());
+            Ok(())
+        }
     }
 }
 
@@ -89,8 +99,9 @@ fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Task> {
     };
     match task.as_str() {
         "help" => Ok(Task::Help),
-        "demo" => match parser.next()? {
-            None => Ok(Task::Demo),
+        "demo" | "kafka" => match parser.next()? {
+            None if task == "demo" => Ok(Task::Demo),
+            None => Ok(Task::Kafka),
             Some(other) => Err(other.unexpected().into()),
         },
         "test" => parse_test(parser),

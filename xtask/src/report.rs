@@ -88,7 +88,7 @@ pub(crate) fn heading(name: &str, what: &str) {
 
 /// Says what is done beside the steps, such as installing something.
 pub(crate) fn note(what: impl fmt::Display) {
-    println!("    {what}");
+    eprintln!("    {what}");
 }
 
 #[derive(Clone, Copy)]

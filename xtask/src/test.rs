@@ -7,7 +7,7 @@ use anyhow::{Result, bail};
 
 use crate::command::{self, cargo, command, metadata};
 use crate::report::Report;
-use crate::{crash, guests, tools};
+use crate::{crash, guests, kafka, tools};
 
 /// What was asked for.
 #[derive(Default)]
@@ -122,10 +122,11 @@ fn build(options: &Options) -> Result<()> {
 }
 
 fn tests(options: &Options) -> Result<()> {
-    let folder = guests::folder(&metadata()?)?;
+    let (guests, kafka) = (guests::folder(&metadata()?)?, kafka::folder()?);
     in_groups(|group| {
         let mut tests = cargo(&["test", "--no-fail-fast"]);
-        tests.args(group).args(&options.arguments).env(guests::FOLDER_VARIABLE, &folder);
+        tests.args(group).args(&options.arguments);
+        tests.env(guests::FOLDER_VARIABLE, &guests).env(kafka::FOLDER_VARIABLE, &kafka);
         tests
     })
 }

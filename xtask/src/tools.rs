@@ -53,6 +53,39 @@ pub(crate) fn cargo_deny() -> Result<PathBuf> {
     Ok(program)
 }
 
+/// Makes sure that programs are there, each given with its package in Debian.
+pub(crate) fn programs(programs: &[(&str, &str)]) -> Result<()> {
+    let missing = missing(programs);
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let line = format!("apt-get install --yes --no-install-recommends {}", missing.join(" "));
+    let is_root = read(&mut command("id", &["-u"])).is_ok_and(|id| id.trim() == "0");
+    if !is_root || !is_in_path("apt-get") {
+        bail!("install what is missing, such as by `{line}`");
+    }
+    note(format!("installing: {line}"));
+    let words: Vec<&str> = line.split(' ').skip(1).collect();
+    let mut install = command("apt-get", &words);
+    install.env("DEBIAN_FRONTEND", "noninteractive");
+    if run(&mut install).is_err() {
+        // The lists of packages may be older than what there is.
+        run(&mut command("apt-get", &["update"]))?;
+        run(&mut install)?;
+    }
+    Ok(())
+}
+
+/// The packages of the programs that are not there.
+fn missing<'a>(programs: &[(&str, &'a str)]) -> Vec<&'a str> {
+    programs.iter().filter(|(program, _)| !is_in_path(program)).map(|(_, package)| *package).collect()
+}
+
+fn is_in_path(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
+}
+
 fn guest_target_is_there() -> bool {
     let library = read(&mut command("rustc", &["--print", "target-libdir", "--target", GUEST_TARGET]));
     library.is_ok_and(|folder| Path::new(folder.trim()).is_dir())
@@ -64,4 +97,14 @@ fn rustup(arguments: &[&str]) -> Result<()> {
     run(&mut command("rustup", arguments)).with_context(|| {
         format!("`{line}` is needed: install rustup from https://rustup.rs, or add what it names by your system's own packages")
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_missing_is_told_by_its_package() {
+        assert_eq!(missing(&[("sh", "dash"), ("no-such-program", "some-package")]), ["some-package"]);
+    }
 }
