@@ -60,7 +60,9 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos() as u64);
     let seed = options.seed.unwrap_or(now);
     heading("crash", &format!("{} kills a case, from --seed {seed}", options.rounds));
-    command::run(&mut cargo(&["build", "--package", "sump", "--bin", "sump"]))?;
+    // With a test beside it the program is the one that tests run: alone, its libraries would have other features, and
+    // nearly all of them would be compiled once more.
+    command::run(&mut cargo(&["build", "--package", "sump", "--bin", "sump", "--test", "cli"]))?;
     let workspace = metadata()?;
     let target = target_folder(&workspace)?;
     let sump = target.join("debug/sump");
