@@ -87,6 +87,16 @@ pub(crate) enum Defect {
     IgnoreLimit,
     /// A call that waited for its rate begins though the gate closed meanwhile.
     PassBeforePace,
+    /// Where the sink says that it goes on is not heeded at start.
+    IgnoreStored,
+    /// A sink that may have events is not asked whether it has them.
+    RepeatStored,
+    /// What follows from an answer does not wait until the sink has said what it has.
+    ConcludeUnasked,
+    /// The positions that are stored cover an event that was refused.
+    CoverRefused,
+    /// An event that comes twice in one batch is written twice.
+    RepeatInBatch,
 }
 
 /// Whether a defect is switched on.

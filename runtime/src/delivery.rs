@@ -17,6 +17,7 @@ mod adaptive;
 mod batcher;
 mod buffer;
 mod dead_letters;
+mod exactly_once;
 mod gate;
 mod in_flight;
 mod instances;
@@ -31,7 +32,7 @@ mod search;
 mod settings;
 mod verdict;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
@@ -41,6 +42,7 @@ pub use dead_letters::{
     Bytes, Counted, DeadLetter, DeadLetters, Filter, Found, Held, Letter, LetterCounts, Marks, Past, Relay, RelayView,
     ReplayLock, Scan, Segments, Snapshot, Unkept, batch_of, encode, prune,
 };
+pub use exactly_once::{ExactlyOnce, ExactlyOnceParts};
 pub use gate::{Cause, Gate};
 pub use queue::Queue;
 pub use settings::{
@@ -121,6 +123,7 @@ impl Delivery {
         let lanes = Shared {
             gate: Gate::new(settings.gate.probe),
             contract: connect.contract().clone(),
+            exactly_once: OnceLock::new(),
             instances: Instances::new(connect, settings.concurrency.most().get(), metrics.clone()),
             in_flight: InFlight::new(settings.concurrency),
             pace: Pace::new(settings.rate_limit),
@@ -138,6 +141,14 @@ impl Delivery {
     /// The end where events go in. Closing it drains the delivery.
     pub fn queue(&self) -> &Queue {
         &self.queue
+    }
+
+    /// Lets the sink have each event exactly once. It takes batches that are next to each other, one at a time. Where the
+    /// path resumes is the sink's to say then, before anything is read: see [`ExactlyOnce::resume`].
+    pub fn exactly_once(&self, parts: ExactlyOnceParts) -> ExactlyOnce {
+        let Shared { gate, settings, instances, exactly_once, .. } = &*self.lanes;
+        let new = || ExactlyOnce::new(parts, instances.connect().clone(), gate.clone(), settings);
+        exactly_once.get_or_init(new).clone()
     }
 
     /// What holds its events back, if anything does.

@@ -9,15 +9,16 @@ pub mod file;
 pub mod null;
 mod outcome;
 
+use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 
-pub use context::{BatchId, WriteContext};
+pub use context::{BatchId, Next, WriteContext};
 pub use outcome::{BadReport, Failure, FailureKind, Outcome, Refusal, WriteError};
 
-use crate::batch::Batch;
+use crate::batch::{Batch, Partition};
 use crate::expr::Template;
 
 /// What a sink says about itself, before it is opened.
@@ -57,6 +58,25 @@ pub trait Connect: Send + Sync {
     /// Opens instance number `instance`, from 0; one that replaces another takes its number over. A failure that is
     /// not transient counts as halted. The future may be dropped at any time.
     async fn open(&self, instance: u32) -> Result<Arc<dyn Sink>, Failure>;
+
+    /// Where each partition goes on by what the sink has stored together with its data. Everything before is in it or
+    /// was passed over, nothing from there on is. `saved` is what was known of that elsewhere: for a partition of which
+    /// nothing is stored, the sink says whether that can be true.
+    ///
+    /// It is asked only of sinks that are to have each event exactly once, before anything is read, and after each write
+    /// whose outcome is not known; no instance is in use then. Before it answers, whatever such a write left under way
+    /// has come to its end: nothing of it can be added later. In return such a sink
+    ///
+    /// - stores [`WriteContext::next`] with the data, all or nothing, over what was stored for these partitions before;
+    ///   of an empty batch that alone;
+    /// - stops at the first event that it refuses, for whatever reason, stores what is before it, with
+    ///   [`Next::after`] so many, and reports that event alone;
+    /// - has stored nothing of a write that failed as a whole, unless it says *unknown*;
+    /// - takes batches that go to several destinations;
+    /// - where `next` is none, adds events to its data under the positions that it has.
+    async fn stored(&self, saved: &BTreeMap<Partition, u64>) -> Result<BTreeMap<Partition, u64>, Failure> {
+        Ok(saved.clone())
+    }
 }
 
 /// An open instance of a sink.

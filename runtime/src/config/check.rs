@@ -2,6 +2,7 @@
 
 mod across;
 mod bounds;
+mod exactly_once;
 
 use crate::config::de::{Subject, fields_of, missing, read, read_what_is_right};
 use crate::config::diagnostic::Diagnostic;

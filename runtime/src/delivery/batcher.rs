@@ -65,7 +65,8 @@ impl Batcher {
                 bytes: most(batch_bytes, contract.max_bytes),
             },
             timeout: settings.batch_timeout,
-            destination: contract.destination.clone(),
+            // Batches of several destinations would not be next to each other.
+            destination: contract.destination.clone().filter(|_| !settings.exactly_once),
             most_groups: settings.max_groups.get(),
             groups: IndexMap::new(),
         }

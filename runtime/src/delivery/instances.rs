@@ -34,6 +34,8 @@ pub(super) enum Answer {
         /// Whether no other call can have been the cause.
         alone: bool,
     },
+    /// There was no attempt: the sink said what it has.
+    Asked,
 }
 
 impl Answer {
@@ -44,7 +46,7 @@ impl Answer {
             Answer::Failed(failure) | Answer::NotOpened(failure) => transient(failure),
             Answer::Outcome(Outcome::Partial { refused, .. }) => refused.iter().any(|one| transient(&one.failure)),
             Answer::TimedOut(_) => true,
-            Answer::Outcome(Outcome::Written) | Answer::Broke { .. } => false,
+            Answer::Outcome(Outcome::Written) | Answer::Broke { .. } | Answer::Asked => false,
         }
     }
 }
@@ -117,6 +119,11 @@ impl Instances {
         let overlap = connect.contract().overlap;
         let slots = (0..concurrency.div_ceil(overlap.get())).map(|_| Mutex::default()).collect();
         Instances { connect, slots, left: std::sync::Mutex::default(), overlap, metrics }
+    }
+
+    /// What opens them.
+    pub(super) fn connect(&self) -> &Arc<dyn Connect> {
+        &self.connect
     }
 
     /// One attempt of a lane at a batch, within the context's deadline.
@@ -260,7 +267,7 @@ fn not_opened_in_time(timeout: Duration) -> Answer {
     Answer::NotOpened(Failure::transient("open-timeout", message))
 }
 
-fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
+pub(super) fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
     text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "a panic without a message".into())
 }

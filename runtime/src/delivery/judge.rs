@@ -6,6 +6,7 @@ use tokio::time::{Instant, sleep};
 
 use super::Stopped;
 use super::dead_letters::{DeadLetter, Unkept};
+use super::exactly_once::ExactlyOnce;
 use super::gate::Cause;
 use super::instances::Answer;
 use super::lane::{Lane, Piece, Round, Shared, Story};
@@ -48,7 +49,14 @@ impl Lane {
             Answer::NotOpened(failure) if failure.kind == FailureKind::Halted => {
                 self.hold(piece, Cause::Halted(failure), round);
             }
-            Answer::NotOpened(failure) if waits => self.hold(piece, Cause::Outage(failure), round),
+            // Events of which the sink may have some are no dead letters.
+            Answer::NotOpened(failure) if waits || shared.is_unsettled() => {
+                self.hold(piece, Cause::Outage(failure), round);
+            }
+            Answer::Asked => {
+                shared.gate.open(round.pass);
+                round.left.push_front(piece);
+            }
             Answer::Failed(failure) | Answer::NotOpened(failure) | Answer::TimedOut(failure) => {
                 return self.again(piece, failure, round).await;
             }
@@ -82,8 +90,8 @@ impl Lane {
         if defect::on(Defect::RepeatInParts) && piece.envelope.len() > 1 {
             let mut second = piece.envelope;
             let first = second.split_front(1);
-            round.left.push_front(Piece { envelope: second, story: charged });
-            round.left.push_front(Piece { envelope: first, story: charged });
+            round.left.push_front(Piece::new(second, charged));
+            round.left.push_front(Piece::new(first, charged));
             return Ok(());
         }
         match shared.decide(&charged, failure.kind) {
@@ -116,11 +124,11 @@ impl Lane {
                 first.split_front(1).settle(Final::Written);
             }
             let story = if defect::on(Defect::FreshHalves) { Story::default() } else { story };
-            round.left.push_front(Piece { envelope: second, story });
-            round.left.push_front(Piece { envelope: first, story });
+            round.left.push_front(Piece::new(second, story));
+            round.left.push_front(Piece::new(first, story));
             return Ok(());
         }
-        let piece = Piece { envelope: second, story };
+        let piece = Piece::new(second, story);
         match self.shared.decide(&story, failure.kind) {
             Decision::Again(pause) => {
                 self.shared.count(piece.envelope.len(), &failure);
@@ -168,7 +176,7 @@ impl Lane {
             if let Some(longest) = again.each.iter().find(|refusal| refusal.failure.kind == again.kind) {
                 shared.heed(&longest.failure, pause);
             }
-            next.push(shared.later(Piece { envelope, story }, pause)?);
+            next.push(shared.later(Piece::new(envelope, story), pause)?);
         }
         for (envelope, Refusal { failure, .. }) in parts.zip(spent) {
             if defect::on(Defect::RefusedAsWritten) {
@@ -176,14 +184,14 @@ impl Lane {
                 continue;
             }
             let failure = if defect::on(Defect::WrongReason) { Failure::rejected("bad", "") } else { failure };
-            given_up.push((Piece { envelope, story: piece.story.charged(failure.kind) }, failure));
+            given_up.push((Piece::new(envelope, piece.story.charged(failure.kind)), failure));
         }
         // At the same time: what is made durable together costs one sync.
         let buried = given_up.into_iter().map(async |(part, failure)| shared.bury(part, &failure).await);
         futures_util::future::try_join_all(buried).await?;
         // What was not tried is not charged.
         if !untried.is_empty() {
-            next.push(Piece { envelope: untried, story: piece.story });
+            next.push(Piece::new(untried, piece.story));
         }
         if defect::on(Defect::ReversePieces) {
             next.reverse();
@@ -223,10 +231,15 @@ impl Shared {
     /// Tried again after a pause, for which it holds no memory but its own.
     fn later(&self, piece: Piece, pause: Duration) -> Result<Piece, Stopped> {
         let envelope = piece.envelope.compact().map_err(|error| self.columns(error))?;
-        Ok(Piece { envelope, story: Story { not_before: Some(Instant::now() + pause), ..piece.story } })
+        Ok(Piece::new(envelope, Story { not_before: Some(Instant::now() + pause), ..piece.story }))
     }
 
-    fn written(&self, envelope: Envelope) {
+    /// Whether nothing may be concluded before the sink has said what it has.
+    fn is_unsettled(&self) -> bool {
+        self.exactly_once.get().is_some_and(ExactlyOnce::is_unsettled)
+    }
+
+    pub(super) fn written(&self, envelope: Envelope) {
         self.metrics.written_bytes.add(envelope.batch().payload_bytes() as u64);
         envelope.settle(Final::Written);
     }

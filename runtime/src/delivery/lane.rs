@@ -3,16 +3,17 @@
 //! What follows from an answer is in [`judge`](super::judge).
 
 use std::collections::VecDeque;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
 
 use arrow_schema::ArrowError;
 use tokio::sync::watch;
 use tokio::task::JoinError;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 
 use super::Stopped;
 use super::dead_letters::{DeadLetter, DeadLetters};
+use super::exactly_once::ExactlyOnce;
 use super::gate::{Gate, Pass};
 use super::in_flight::InFlight;
 use super::instances::{Answer, Instances};
@@ -21,10 +22,11 @@ use super::pace::Pace;
 use super::retry::Tally;
 use super::search::Search;
 use super::settings::Settings;
+use crate::batch::Batch;
 use crate::defect::{self, Defect};
 use crate::envelope::{Envelope, Final, PathName};
 use crate::metrics::SinkMetrics;
-use crate::sink::{Contract, Failure, WriteContext};
+use crate::sink::{Contract, Failure, FailureKind, Next, Outcome, WriteContext};
 
 /// What the lanes of a sink share.
 pub(super) struct Shared {
@@ -33,6 +35,8 @@ pub(super) struct Shared {
     pub(super) contract: Contract,
     pub(super) gate: Gate,
     pub(super) instances: Instances,
+    /// Where the sink is to have each event exactly once.
+    pub(super) exactly_once: OnceLock<ExactlyOnce>,
     pub(super) in_flight: InFlight,
     pub(super) pace: Pace,
     pub(super) dead_letters: Arc<dyn DeadLetters>,
@@ -52,6 +56,14 @@ pub(super) struct Lane {
 pub(super) struct Piece {
     pub(super) envelope: Envelope,
     pub(super) story: Story,
+    /// What the last attempt came to, where nothing follows from it before the sink has said what it has.
+    pub(super) pending: Option<Answer>,
+}
+
+impl Piece {
+    pub(super) fn new(envelope: Envelope, story: Story) -> Piece {
+        Piece { envelope, story, pending: None }
+    }
 }
 
 /// What happened to some events so far.
@@ -81,16 +93,62 @@ impl Lane {
 
     /// Batch after batch, until no more come or time is up.
     pub(super) async fn deliver_all(self, mut intake: Intake) -> Result<(), Stopped> {
-        while let Some(batch) = intake.next_batch().await? {
-            self.deliver(batch).await?;
+        match self.shared.exactly_once.get() {
+            None => {
+                while let Some(batch) = intake.next_batch().await? {
+                    self.deliver(batch).await?;
+                }
+            }
+            Some(exactly_once) => self.deliver_once(exactly_once, &mut intake).await?,
         }
         intake.leave_rest().await
+    }
+
+    /// The same, and has positions stored while there are no events.
+    async fn deliver_once(&self, exactly_once: &ExactlyOnce, intake: &mut Intake) -> Result<(), Stopped> {
+        loop {
+            tokio::select! {
+                biased;
+                batch = intake.next_batch() => match batch? {
+                    Some(batch) => self.deliver(batch).await?,
+                    None => break,
+                },
+                () = sleep(exactly_once.interval()) => self.store_positions(exactly_once).await,
+            }
+        }
+        self.store_positions(exactly_once).await;
+        Ok(())
+    }
+
+    /// What was passed over since the last event would have to be passed over again after a restart. That it could not be
+    /// stored costs nothing else.
+    async fn store_positions(&self, exactly_once: &ExactlyOnce) {
+        let Shared { gate, instances, settings, path, .. } = &*self.shared;
+        if exactly_once.is_unsettled() || gate.closed().is_some() || self.shared.is_given_up() {
+            return;
+        }
+        let Some(next) = exactly_once.offer_alone() else { return };
+        let context = self.shared.context(1, Some(next));
+        let nothing = Batch::default();
+        let answer = tokio::select! {
+            biased;
+            answer = instances.write(self.number, &nothing, &context) => answer,
+            () = self.shared.given_up() => return,
+        };
+        match answer {
+            Answer::Outcome(Outcome::Written) => exactly_once.have_positions(),
+            answer => {
+                tracing::debug!(sink = %path, ?answer, "positions were not stored");
+                exactly_once.doubt();
+                instances.reopen(self.number, settings.timeout).await;
+            }
+        }
     }
 
     /// Returns once every event is final, or was left because time is up.
     pub(super) async fn deliver(&self, envelope: Envelope) -> Result<(), Stopped> {
         let search = Search::new(envelope.len());
-        let piece = Piece { envelope, story: Story::default() };
+        let piece = Piece::new(envelope, Story::default());
         let mut round = Round { left: VecDeque::from([piece]), search, pass: Pass::default() };
         while let Some(mut piece) = round.left.pop_front() {
             // A sink that answers at once would never be interrupted.
@@ -98,9 +156,15 @@ impl Lane {
                 round.left.push_front(piece);
                 return self.leave(round).await;
             }
+            if let Some(exactly_once) = self.shared.exactly_once.get() {
+                match self.pass_over(exactly_once, piece, &mut round)? {
+                    Some(left) => piece = left,
+                    None => continue,
+                }
+            }
             let answer = tokio::select! {
                 biased;
-                answer = self.attempt(&mut piece, &mut round.pass) => answer,
+                answer = self.next_answer(&mut piece, &mut round.pass) => answer,
                 () = self.shared.given_up() => {
                     round.left.push_front(piece);
                     return self.leave(round).await;
@@ -112,11 +176,76 @@ impl Lane {
         Ok(())
     }
 
+    /// What came of the piece, as far as anything can be concluded from it.
+    async fn next_answer(&self, piece: &mut Piece, pass: &mut Pass) -> Answer {
+        let Some(exactly_once) = self.shared.exactly_once.get() else { return self.attempt(piece, pass).await };
+        if exactly_once.is_unsettled() {
+            *pass = self.shared.gate.pass().await;
+            return self.ask(exactly_once).await;
+        }
+        if let Some(answer) = piece.pending.take() {
+            return answer;
+        }
+        let answer = self.attempt(piece, pass).await;
+        match exactly_once.conclude(answer, piece.envelope.batch().origin()) {
+            Ok(answer) => answer,
+            Err(open) => {
+                piece.pending = Some(open);
+                // Whatever it has under way is to come to its end.
+                let within = self.shared.settings.timeout;
+                self.shared.instances.reopen(self.number, within).await;
+                self.shared.instances.close_left(within).await;
+                self.ask(exactly_once).await
+            }
+        }
+    }
+
+    /// Lets the sink say what it has, or go back to what it should have.
+    async fn ask(&self, exactly_once: &ExactlyOnce) -> Answer {
+        match exactly_once.settle(Instant::now() + self.shared.settings.timeout).await {
+            Ok(None) => Answer::Asked,
+            Err(failure) => Answer::NotOpened(failure),
+            Ok(Some(back)) => {
+                let context = self.shared.context(1, Some(back));
+                match self.shared.instances.write(self.number, &Batch::default(), &context).await {
+                    Answer::Outcome(Outcome::Written) => {
+                        exactly_once.have_positions();
+                        Answer::Asked
+                    }
+                    Answer::Failed(failure) if failure.kind == FailureKind::Halted => Answer::Failed(failure),
+                    Answer::NotOpened(failure) => Answer::NotOpened(failure),
+                    answer => {
+                        self.shared.instances.reopen(self.number, self.shared.settings.timeout).await;
+                        Answer::NotOpened(Failure::transient("positions", format!("not stored: {answer:?}")))
+                    }
+                }
+            }
+        }
+    }
+
+    /// Leaves what the sink does not have. What comes twice in a batch comes in two pieces.
+    fn pass_over(&self, exactly_once: &ExactlyOnce, piece: Piece, round: &mut Round) -> Result<Option<Piece>, Stopped> {
+        let Piece { mut envelope, story, pending } = piece;
+        let (had, end) = exactly_once.had(envelope.batch().origin());
+        if end < envelope.len() {
+            let front = envelope.split_front(end);
+            round.left.push_front(Piece::new(envelope, story));
+            envelope = front;
+        }
+        if !had.is_empty() {
+            let (had, left) = envelope.select(&had).map_err(|error| self.shared.columns(error))?;
+            round.search.found();
+            self.shared.written(had);
+            envelope = left;
+        }
+        Ok((!envelope.is_empty()).then_some(Piece { envelope, story, pending }))
+    }
+
     async fn attempt(&self, piece: &mut Piece, pass: &mut Pass) -> Answer {
         if let Some(time) = piece.story.not_before {
             sleep_until(time).await;
         }
-        let Shared { path, settings, gate, instances, in_flight, pace, metrics, .. } = &*self.shared;
+        let Shared { gate, instances, in_flight, pace, metrics, exactly_once, .. } = &*self.shared;
         loop {
             *pass = gate.pass().await;
             pace.take(piece.envelope.len()).await;
@@ -127,14 +256,8 @@ impl Lane {
         }
         let now = Instant::now();
         piece.story.began.get_or_insert_with(|| (now, SystemTime::now()));
-        let context = WriteContext {
-            pipeline: path.pipeline.clone(),
-            sink: path.sink.clone(),
-            attempt: piece.story.tally.attempts + 1,
-            deadline: now + settings.timeout,
-            timeout: settings.timeout,
-            ordered: settings.is_ordered(),
-        };
+        let next = exactly_once.get().map(|exactly_once| exactly_once.offer(&piece.envelope));
+        let context = self.shared.context(piece.story.tally.attempts + 1, next);
         let call = in_flight.begin();
         let batch = piece.envelope.batch();
         let answer = match piece.story.alone {
@@ -156,6 +279,19 @@ impl Lane {
 }
 
 impl Shared {
+    /// Of an attempt that begins now.
+    fn context(&self, attempt: u32, next: Option<Next>) -> WriteContext {
+        WriteContext {
+            pipeline: self.path.pipeline.clone(),
+            sink: self.path.sink.clone(),
+            attempt,
+            deadline: Instant::now() + self.settings.timeout,
+            timeout: self.settings.timeout,
+            ordered: self.settings.is_ordered(),
+            next,
+        }
+    }
+
     /// Whether no more time is left.
     pub(super) fn is_given_up(&self) -> bool {
         *self.give_up.borrow()

@@ -37,6 +37,8 @@ pub struct Settings {
     /// Whether its neighbours wait for it: without, what finds its queue full while its gate is closed becomes dead
     /// letters.
     pub required: bool,
+    /// Whether the sink stores positions with its data, so that it has each event exactly once.
+    pub exactly_once: bool,
     /// When to try again.
     pub retry: RetrySettings,
     /// What waits for the sink.
@@ -57,6 +59,7 @@ impl Default for Settings {
             max_groups: const { NonZeroUsize::new(1000).unwrap() },
             rate_limit: None,
             required: true,
+            exactly_once: false,
             retry: RetrySettings::default(),
             buffer: BufferSettings::default(),
             gate: GateSettings::default(),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::collections::VecDeque;
 use std::fmt;
 use std::ops::Range;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use arrow_buffer::ScalarBuffer;
 use arrow_schema::ArrowError;
@@ -65,6 +65,7 @@ impl Ledger {
         buffered: bool,
     ) -> Path {
         let (assignments, changed) = (Mutex::default(), self.changed.clone());
+        let resume = RwLock::new(Arc::new(resume));
         let path = Path(Arc::new(Shared { name, metrics, resume, buffered, assignments, changed }));
         self.paths.push(path.clone());
         path
@@ -111,7 +112,7 @@ impl Ledger {
     /// Where each path goes on, to be saved. Partitions that are not assigned keep what they resumed from.
     pub fn positions(&self) -> Positions {
         let of = |path: &Path| {
-            let mut positions = path.0.resume.clone();
+            let mut positions = BTreeMap::clone(&path.0.resume());
             for (partition, assignment) in &*locked(&path.0.assignments) {
                 let position = assignment.progress().position() + u64::from(defect::on(Defect::SaveAhead));
                 positions.entry(partition.clone()).and_modify(|p| *p = position.max(*p)).or_insert(position);
@@ -149,7 +150,7 @@ pub struct Path(Arc<Shared>);
 struct Shared {
     name: PathName,
     metrics: Arc<SinkMetrics>,
-    resume: BTreeMap<Partition, u64>,
+    resume: RwLock<Arc<BTreeMap<Partition, u64>>>,
     /// Whether its events are in a disk buffer.
     buffered: bool,
     assignments: Mutex<BTreeMap<Partition, Arc<Assignment>>>,
@@ -160,6 +161,11 @@ impl Path {
     /// Its name.
     pub fn name(&self) -> &PathName {
         &self.0.name
+    }
+
+    /// Resumes from other positions than those that it was made with. Comes before anything is assigned.
+    pub fn resume_from(&self, positions: BTreeMap<Partition, u64>) {
+        *self.0.resume.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(positions);
     }
 
     /// For each assigned partition, the position before which everything is final, and the end of what was read.
@@ -214,12 +220,13 @@ impl Path {
 
     /// The rows that this path has not had before a restart.
     pub fn unseen(&self, batch: &Batch, rows: &RowSet) -> RowSet {
-        if self.0.resume.is_empty() || defect::on(Defect::ForgetResume) {
+        let resume = self.0.resume();
+        if resume.is_empty() || defect::on(Defect::ForgetResume) {
             return rows.clone();
         }
         let origin = batch.origin();
         let unseen = origin.spans().map(|(span, partition)| {
-            let from = self.0.resume.get(&origin.partitions()[partition as usize]).copied().unwrap_or(0);
+            let from = resume.get(&origin.partitions()[partition as usize]).copied().unwrap_or(0);
             let seen = origin.positions()[span.clone()].partition_point(|position| *position < from);
             (span.start + seen) as u32..span.end as u32
         });
@@ -241,8 +248,12 @@ impl Path {
 }
 
 impl Shared {
+    fn resume(&self) -> Arc<BTreeMap<Partition, u64>> {
+        self.resume.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     fn assign(self: &Arc<Self>, partition: &Partition, begin: u64) {
-        let begin = self.resume.get(partition).map_or(begin, |resume| begin.max(*resume));
+        let begin = self.resume().get(partition).map_or(begin, |resume| begin.max(*resume));
         let progress = Mutex::new(Progress::new(begin));
         let assignment = Assignment { partition: partition.clone(), progress, path: self.clone() };
         locked(&self.assignments).insert(partition.clone(), Arc::new(assignment));
@@ -268,6 +279,11 @@ pub(super) struct Assignment {
 impl Assignment {
     pub(super) fn is_buffered(&self) -> bool {
         self.path.buffered
+    }
+
+    /// Where its partition goes on once every event before this number is final.
+    pub(super) fn position_at(&self, number: u64) -> (&Partition, u64) {
+        (&self.partition, self.progress().position_at(number))
     }
 
     fn progress(&self) -> MutexGuard<'_, Progress> {

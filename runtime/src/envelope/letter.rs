@@ -3,7 +3,7 @@
 use arrow_schema::ArrowError;
 
 use super::{Charge, Final, Receipt};
-use crate::batch::{Batch, RowSet};
+use crate::batch::{Batch, Partition, RowSet};
 use crate::defect::{self, Defect};
 
 /// A batch on its way to one sink, with the duty to account for each of its events and the memory that they hold.
@@ -41,6 +41,12 @@ impl Envelope {
     /// Whether a disk buffer has all of the events: they are not lost when they are given up here.
     pub fn is_buffered(&self) -> bool {
         self.receipt.is_buffered()
+    }
+
+    /// Where each of their partitions goes on once these events, and all that the path took before them, are final. The
+    /// same partition may come several times, in order.
+    pub fn next(&self) -> impl Iterator<Item = (&Partition, u64)> {
+        self.receipt.next()
     }
 
     /// Puts the memory that the events hold on somebody's account, until they are final.

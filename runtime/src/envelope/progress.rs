@@ -98,6 +98,12 @@ impl Progress {
         self.chunks.front().map_or(self.end, |chunk| chunk.positions[chunk.low])
     }
 
+    /// Where to go on once every event before this number is final.
+    pub(super) fn position_at(&self, number: u64) -> u64 {
+        let at = self.chunks.partition_point(|chunk| chunk.end() <= number);
+        self.chunks.get(at).map_or(self.end, |chunk| chunk.positions[number.saturating_sub(chunk.first) as usize])
+    }
+
     /// The position after everything that was seen.
     pub(super) fn end(&self) -> u64 {
         self.end

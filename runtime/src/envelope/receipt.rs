@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::ledger::Assignment;
-use crate::batch::RowSet;
+use crate::batch::{Partition, RowSet};
 
 /// Why events need no more attention.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,6 +75,11 @@ impl Receipt {
     /// For how many events.
     pub fn rows(&self) -> usize {
         self.parts.iter().map(Part::rows).sum()
+    }
+
+    /// Where each partition goes on once these events, and all before them, are final.
+    pub(super) fn next(&self) -> impl Iterator<Item = (&Partition, u64)> {
+        self.parts.iter().filter_map(|part| Some(part.assignment.position_at(part.numbers.back()?.end)))
     }
 
     /// They are final.

@@ -20,7 +20,8 @@ use super::run::{Pipelines, Signals};
 use crate::config::{self, Diagnostic, Plan, SinkKind, SourceKind};
 use crate::delivery;
 use crate::delivery::{
-    Again, Buffer, BufferParts, Counted, DeadLetters, Delivery, LetterCounts, Parts, Relay, Segments, Stopped,
+    Again, Buffer, BufferParts, Counted, DeadLetters, Delivery, ExactlyOnceParts, LetterCounts, Parts, Relay, Segments,
+    Stopped,
 };
 use crate::envelope::{Ledger, PathName};
 use crate::metrics::{PipelineMetrics, SinkMetrics, SourceMetrics};
@@ -69,6 +70,12 @@ pub enum BuildError {
         path: PathBuf,
         /// Why.
         error: io::Error,
+    },
+    /// A disk buffer has events that could not be written exactly once.
+    #[error("{path} holds events of a run without `exactly_once`: deliver them without it first, or remove the folder")]
+    Leftover {
+        /// Its directory.
+        path: PathBuf,
     },
     /// What an earlier run saved can't be read.
     #[error("{path}: {error}: repair it, or remove it to deliver everything again")]
@@ -330,11 +337,20 @@ impl Builder<'_> {
             };
             conditions.push(sink.when.clone());
             let account = parts.ledger.path(path.clone(), parts.saved.path(&path), view.metrics.clone());
+            let exactly_once = sink.delivery.exactly_once.then(|| {
+                delivery.exactly_once(ExactlyOnceParts {
+                    account: account.clone(),
+                    saved: self.store.of(parts.source).path(&path),
+                    from_start: self.from_start,
+                    interval: self.plan.settings.position_interval,
+                })
+            });
             sinks.push(Outlet {
                 path: account.clone(),
                 queue: view.queue.clone(),
                 gate: view.gate.clone(),
                 required: sink.delivery.required,
+                exactly_once,
             });
             self.overview.sinks.push(SinkView { relay: relay.clone(), account: Some(account), ..view });
             parts.deliveries.spawn(delivery.run());
@@ -408,6 +424,10 @@ impl Builder<'_> {
         let Some(connect) = self.connects.remove(path) else { return Ok(None) };
         let metrics = Arc::new(SinkMetrics::default());
         let buffer = self.buffer(path, &settings.buffer, again, &metrics)?;
+        if settings.exactly_once && buffer.is_some() {
+            let path = self.buffers.join(&*path.pipeline).join(&*path.sink);
+            return Err(BuildError::Leftover { path });
+        }
         let delivery = Delivery::new(Parts {
             path: path.clone(),
             settings,

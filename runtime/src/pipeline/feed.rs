@@ -12,11 +12,11 @@ use tokio::time::{Instant, Interval, timeout};
 use tracing::{error, warn};
 
 use super::keys::Keys;
-use super::positions::Store;
+use super::positions::{Store, lowest};
 use super::route::{Routed, Router};
 use crate::batch::{RowSet, Uneven};
 use crate::defect::{self, Defect};
-use crate::delivery::{Cause, DeadLetter, DeadLetters, Gate, Queue, Stopped, Unkept};
+use crate::delivery::{Cause, DeadLetter, DeadLetters, ExactlyOnce, Gate, Queue, Stopped, Unkept};
 use crate::envelope::{Block, Charge, Envelope, Final, Ledger, Path};
 use crate::metrics::{SourceMetrics, SourceState};
 use crate::sink::Failure;
@@ -99,6 +99,8 @@ pub(super) struct Outlet {
     pub(super) gate: Gate,
     /// Whether others wait for it.
     pub(super) required: bool,
+    /// What the sink has, where that decides where its path resumes.
+    pub(super) exactly_once: Option<ExactlyOnce>,
 }
 
 /// Events on their way to the dead letters.
@@ -130,7 +132,10 @@ pub(super) struct FeedSignals {
 
 impl Feed {
     /// Runs until the source has ended, or a stop, and everything that was read is final, or given up.
-    pub(super) async fn run(self) -> Result<(), FeedError> {
+    pub(super) async fn run(mut self) -> Result<(), FeedError> {
+        if !self.ask_sinks().await {
+            return self.end_unread().await;
+        }
         let failed = |error| FeedError::NotOpened { source_name: self.name.clone(), error };
         let source = self.open.open(self.resume.clone()).await.map_err(failed)?;
         self.metrics.set_state(SourceState::Reading);
@@ -139,6 +144,42 @@ impl Feed {
         // Whatever happened: what is final is never to be delivered again.
         running.save().await;
         ended
+    }
+}
+
+impl Feed {
+    /// Lets the sinks that know it say where their paths resume. False at a stop.
+    async fn ask_sinks(&mut self) -> bool {
+        let sinks: Vec<_> =
+            self.fans.iter().flat_map(|fan| &fan.sinks).filter_map(|sink| sink.exactly_once.clone()).collect();
+        if sinks.is_empty() {
+            return true;
+        }
+        let answered = futures_util::future::join_all(sinks.iter().map(ExactlyOnce::resume));
+        tokio::select! {
+            biased;
+            () = set(&mut self.signals.stop) => return false,
+            () = set(&mut self.signals.give_up) => return false,
+            _ = answered => {}
+        }
+        let positions = self.ledger.positions();
+        // Every event passes what framing rejects: of a partition without a position there, the others have seen nothing
+        // that was saved, and one sink's word must not keep the beginning from them.
+        let seen = positions.get(self.framing.name()).cloned().unwrap_or_default();
+        self.resume.positions = lowest(positions.into_values());
+        self.resume.positions.retain(|partition, _| seen.contains_key(partition));
+        true
+    }
+
+    /// A stop came before anything was read.
+    async fn end_unread(mut self) -> Result<(), FeedError> {
+        self.metrics.set_state(SourceState::Ended);
+        self.fans.iter().flat_map(|fan| &fan.sinks).for_each(|sink| sink.queue.close());
+        self.fans.clear();
+        while let Some(done) = self.deliveries.join_next().await {
+            done??;
+        }
+        Ok(())
     }
 }
 
@@ -259,7 +300,7 @@ impl Running {
     }
 
     async fn enqueue(&mut self, fan: usize, sink: usize, envelope: Envelope) -> Result<(), FeedError> {
-        let Outlet { path, queue, gate, required } = &self.feed.fans[fan].sinks[sink];
+        let Outlet { path, queue, gate, required, .. } = &self.feed.fans[fan].sinks[sink];
         let may_divert = !required || defect::on(Defect::DivertRequired);
         let (path, queue, gate) = (path.clone(), queue.clone(), may_divert.then(|| gate.clone()));
         match self.room(&queue, gate, envelope.batch().bytes()).await? {

@@ -16,6 +16,7 @@ mod draw;
 mod gate;
 mod instances;
 mod letters;
+mod once;
 mod order;
 mod rate;
 mod run;

@@ -129,17 +129,22 @@ impl SavedSource {
 
     /// Where the source goes on: at the lowest position of the paths that there are now.
     pub(super) fn resume<'a>(&self, paths: impl Iterator<Item = &'a PathName>) -> Resume {
-        let mut positions: BTreeMap<Partition, u64> = BTreeMap::new();
-        for (partition, position) in paths.flat_map(|path| self.path(path)) {
-            positions
-                .entry(partition)
-                .and_modify(|lowest| {
-                    *lowest = if defect::on(Defect::ResumePast) { position.max(*lowest) } else { position.min(*lowest) }
-                })
-                .or_insert(position);
-        }
-        Resume { positions, memo: self.memo.clone() }
+        Resume { positions: lowest(paths.map(|path| self.path(path))), memo: self.memo.clone() }
     }
+}
+
+/// Where a source goes on whose paths go on at these positions.
+pub(super) fn lowest(paths: impl Iterator<Item = BTreeMap<Partition, u64>>) -> BTreeMap<Partition, u64> {
+    let mut positions: BTreeMap<Partition, u64> = BTreeMap::new();
+    for (partition, position) in paths.flatten() {
+        positions
+            .entry(partition)
+            .and_modify(|lowest| {
+                *lowest = if defect::on(Defect::ResumePast) { position.max(*lowest) } else { position.min(*lowest) }
+            })
+            .or_insert(position);
+    }
+    positions
 }
 
 #[cfg(test)]

@@ -179,7 +179,7 @@ impl Builder<'_> {
         let mut ledger = Ledger::new();
         let account = ledger.path(path.clone(), BTreeMap::new(), metrics.clone());
         let (to, through) = (queue.clone(), gate.clone());
-        let sinks = vec![Outlet { path: account, queue: to, gate: through, required: true }];
+        let sinks = vec![Outlet { path: account, queue: to, gate: through, required: true, exactly_once: None }];
         let mut nobodys = |pipeline: &Arc<str>| {
             let path = PathName { pipeline: pipeline.clone(), sink: NOBODY.into() };
             ledger.path(path, BTreeMap::new(), self.overview.rejects.clone())

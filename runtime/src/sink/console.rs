@@ -158,6 +158,7 @@ mod tests {
             deadline: tokio::time::Instant::now() + Duration::from_secs(1),
             timeout: Duration::from_secs(1),
             ordered: true,
+            next: None,
         };
         let console = Console::on(page, &Settings { format: Format::Raw }, false);
         console.open(0).await.unwrap().write(&builder.finish().unwrap(), &context).await

@@ -1,5 +1,6 @@
 //! What a sink is told beside the events.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,7 +8,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use xxhash_rust::xxh3::Xxh3;
 
-use crate::batch::Origin;
+use crate::batch::{Origin, Partition};
 
 /// Circumstances of one write.
 #[derive(Clone, Debug)]
@@ -24,12 +25,46 @@ pub struct WriteContext {
     pub timeout: Duration,
     /// Order was promised: see [`Contract::stops_in_order`](super::Contract::stops_in_order).
     pub ordered: bool,
+    /// What has to be stored together with the data of this write, where events are to be in it exactly once: see
+    /// [`Connect::stored`](super::Connect::stored).
+    pub next: Option<Next>,
 }
 
 impl WriteContext {
     /// The identity of a batch in this sink: see [`BatchId`].
     pub fn batch_id(&self, origin: &Origin) -> BatchId {
         BatchId::of(&self.pipeline, &self.sink, origin)
+    }
+}
+
+/// Where each partition goes on: what a sink stores together with the data.
+///
+/// All partitions of the path are named, those without an event in the batch too: what the path does not take, or has
+/// among its dead letters, is passed over by it. Cloning is cheap.
+#[derive(Clone, Debug, Default)]
+pub struct Next(Arc<BTreeMap<Partition, u64>>);
+
+impl Next {
+    /// These are the positions once the whole batch is stored.
+    pub fn new(after_all: BTreeMap<Partition, u64>) -> Next {
+        Next(Arc::new(after_all))
+    }
+
+    /// Once the whole batch is stored.
+    pub fn after_all(&self) -> &BTreeMap<Partition, u64> {
+        &self.0
+    }
+
+    /// Once the first `rows` events of the batch are stored, and none of the others. `origin` is the batch's.
+    pub fn after(&self, origin: &Origin, rows: usize) -> BTreeMap<Partition, u64> {
+        let mut positions = BTreeMap::clone(&self.0);
+        // The first of what is left of each partition is what comes next there.
+        let left = origin.spans().filter(|(span, _)| span.end > rows).collect::<Vec<_>>();
+        for (span, partition) in left.into_iter().rev() {
+            let first = origin.positions()[span.start.max(rows)];
+            positions.insert(origin.partitions()[partition as usize].clone(), first);
+        }
+        positions
     }
 }
 
@@ -102,6 +137,18 @@ mod tests {
         assert_eq!(id(&whole.slice(1..2)), id(&batch(&[("a", 2)])));
         assert_ne!(id(&whole), id(&whole.slice(0..2)));
         assert_ne!(BatchId::of("p", "s", whole.origin()), BatchId::of("ps", "", whole.origin()));
+    }
+
+    #[test]
+    fn after_some_events_each_partition_goes_on_at_its_first_that_is_left() {
+        let batch = batch(&[("a", 1), ("a", 5), ("b", 7), ("a", 9), ("b", 8)]);
+        let next = Next::new([("a", 20), ("b", 30), ("c", 3)].map(|(name, at)| (Partition::from(name), at)).into());
+        let after = |rows| next.after(batch.origin(), rows).into_values().collect::<Vec<_>>();
+        assert_eq!(after(0), [1, 7, 3]);
+        assert_eq!(after(1), [5, 7, 3]);
+        assert_eq!(after(3), [9, 8, 3]);
+        assert_eq!(after(4), [20, 8, 3]);
+        assert_eq!(after(5), [20, 30, 3]);
     }
 
     #[test]

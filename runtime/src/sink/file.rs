@@ -143,6 +143,7 @@ mod tests {
             deadline: Instant::now() + timeout,
             timeout,
             ordered: true,
+            next: None,
         }
     }
 

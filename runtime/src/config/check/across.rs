@@ -2,7 +2,7 @@
 
 use std::path::{Component, Path, PathBuf};
 
-use crate::config::check::FoundSource;
+use crate::config::check::{FoundSource, exactly_once};
 use crate::config::diagnostic::Diagnostic;
 use crate::config::document::Table;
 use crate::config::place::Place;
@@ -23,7 +23,10 @@ pub(super) fn check(
     if let Some(pipelines) = pipelines.iter().map(Option::as_ref).collect::<Option<Vec<_>>>() {
         sources_that_no_one_reads(root, sources, &pipelines, problems);
     }
-    pipelines.iter().flatten().for_each(|pipeline| sink_of_dead_letters(root, pipeline, problems));
+    pipelines.iter().flatten().for_each(|pipeline| {
+        sink_of_dead_letters(root, pipeline, problems);
+        exactly_once::check(root, pipeline, &known, problems);
+    });
     let writers: Vec<Writer> = pipelines.iter().flatten().flat_map(|pipeline| writers(root, pipeline)).collect();
     two_writers_of_a_file(&writers, problems);
     loops(root, &known, &writers, problems);
@@ -159,7 +162,7 @@ fn loops(root: &Table, sources: &[&Source], writers: &[Writer], problems: &mut V
     }
 }
 
-fn at(diagnostic: Diagnostic, root: &Table, path: &[&str], label: &str) -> Diagnostic {
+pub(super) fn at(diagnostic: Diagnostic, root: &Table, path: &[&str], label: &str) -> Diagnostic {
     let header =
         || table_at(root, &path[..path.len() - 1]).and_then(|table| Some(table.entry(path.last()?)?.at.clone()));
     match place_of(root, path).or_else(header) {

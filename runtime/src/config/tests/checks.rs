@@ -102,6 +102,43 @@ type = "null"
 }
 
 #[test]
+fn exactly_once_where_it_can_not_hold() {
+    let text = r#"[source.files]
+type = "file"
+path = "in"
+[source.piped]
+type = "stdin"
+[pipeline.right.sink.a]
+type = "file"
+path = "a"
+exactly_once = true
+[pipeline.right]
+source = "files"
+[pipeline.wrong]
+source = "piped"
+[pipeline.wrong.sink.b]
+type = "file"
+path = "b"
+exactly_once = true
+fsync = "never"
+required = false
+concurrency = "adaptive"
+buffer = { type = "disk", when_full = "drop_newest" }
+[pipeline.letters]
+source = "files"
+dead_letters.sink = "kept"
+[pipeline.letters.sink.shown]
+type = "console"
+exactly_once = true
+[pipeline.letters.sink.kept]
+type = "file"
+path = "c"
+exactly_once = true
+"#;
+    told(&[("a.toml", text)], "exactly_once_where_it_can_not_hold");
+}
+
+#[test]
 fn a_source_that_is_not_read_is_a_warning() {
     told(
         &[(

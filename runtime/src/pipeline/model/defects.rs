@@ -13,7 +13,7 @@ const DEFECTS: &[(Defect, &[&str])] = &[
     (Defect::AcknowledgeEarly, &["acknowledged"]),
     (Defect::AcknowledgeHighest, &["acknowledged"]),
     (Defect::SaveAhead, &["saved", "resumes"]),
-    (Defect::ResumePast, &["acknowledged", "lost"]),
+    (Defect::ResumePast, &["acknowledged", "lost", "stored"]),
     (Defect::ForgetResume, &["duplicates", "dead-letters"]),
     (Defect::CountOldAssignment, &["acknowledged", "saved", "resumes", "breaks"]),
     (Defect::ForgetInSplit, &["acknowledged", "saved", "counts", "lost"]),
@@ -51,6 +51,11 @@ const DEFECTS: &[(Defect, &[&str])] = &[
     (Defect::IgnoreRate, &["rate"]),
     (Defect::IgnoreLimit, &["overlap"]),
     (Defect::PassBeforePace, &["gate"]),
+    (Defect::IgnoreStored, &["once", "stored", "lost"]),
+    (Defect::RepeatStored, &["once", "dead-letters"]),
+    (Defect::ConcludeUnasked, &["once", "instance"]),
+    (Defect::CoverRefused, &["once", "stored", "lost", "counts"]),
+    (Defect::RepeatInBatch, &["once", "stored"]),
 ];
 
 /// The invariant that a defect broke first, and in which schedule.

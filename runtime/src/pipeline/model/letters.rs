@@ -90,9 +90,12 @@ impl State {
         let (kind, code) = (letter.failure.kind, letter.failure.code.clone());
         self.note(|| format!("{name} dead letters {events:?}: {} {code}, {} attempts", kind.name(), letter.attempts));
         for event in events {
+            if self.paths[path].has.as_ref().is_some_and(|has| has.event(event)) {
+                self.fail("once", || format!("{name} gives event {event} up, which it has"));
+            }
             self.check_letter(path, event, letter);
             let state = &mut self.paths[path].events[event];
-            state.settled = true;
+            (state.settled, state.kept) = (true, true);
             state.now.dead += 1;
         }
     }

@@ -12,7 +12,7 @@ use super::schedule::{KEY, Pipeline, Run, Schedule};
 use super::verify::Ended;
 use super::world::{NOBODY, Violation, World};
 use super::{sink, source};
-use crate::delivery::{Delivery, Parts, Stopped};
+use crate::delivery::{Delivery, ExactlyOnceParts, Parts, Stopped};
 use crate::envelope::{Ledger, PathName};
 use crate::expr::{Condition, Template};
 use crate::metrics::{PipelineMetrics, SourceMetrics};
@@ -238,8 +238,13 @@ fn fan(
         let (queue, gate) = (delivery.queue().clone(), delivery.gate());
         state.paths[at].queue = Some(queue.clone());
         state.paths[at].real_gate = Some(gate.clone());
-        let path = ledger.path(path.clone(), saved.path(&path), metrics);
-        sinks.push(Outlet { path, queue, gate, required: plan.settings.required });
+        let account = ledger.path(path.clone(), saved.path(&path), metrics);
+        let exactly_once = plan.settings.exactly_once.then(|| {
+            let (account, saved) = (account.clone(), saved.path(&path));
+            let interval = state.schedule.position_interval;
+            delivery.exactly_once(ExactlyOnceParts { account, saved, from_start: false, interval })
+        });
+        sinks.push(Outlet { path: account, queue, gate, required: plan.settings.required, exactly_once });
         deliveries.spawn(delivery.run());
     }
     (Router::new(pipeline.routing.clone(), conditions, Arc::new(PipelineMetrics::default())), sinks)

@@ -69,6 +69,9 @@ pub(super) struct Sink {
     pub(super) destination: Option<Destination>,
     /// What it does with an event, attempt after attempt; after the last entry it writes it.
     pub(super) acts: BTreeMap<usize, Vec<Act>>,
+    /// What it does when it is asked what it has, or gets positions alone, time after time; after the last entry it
+    /// answers.
+    pub(super) asks: Vec<Opening>,
     /// What opening does, time after time; after the last entry it works.
     pub(super) opens: Vec<Opening>,
     pub(super) closes: Vec<Closing>,
@@ -167,6 +170,8 @@ pub(super) struct Run {
     pub(super) pauses: u64,
     pub(super) reassigns: u64,
     pub(super) errors: u64,
+    /// Writes before it began that sinks with positions of their own have no more.
+    pub(super) taken_back: usize,
     /// Of all saves, the percentage that fails.
     pub(super) unsaved: u64,
     pub(super) block: u64,
@@ -179,7 +184,7 @@ impl Schedule {
         let replayable = rng.percent(88);
         let (events, partitions) = events(rng);
         let trouble = rng.pick(&[0, 5, 20, 20, 50, 90]);
-        let pipelines = (0..rng.pick(&[1, 1, 2])).map(|_| pipeline(rng, events.len(), trouble)).collect();
+        let pipelines = (0..rng.pick(&[1, 1, 2])).map(|_| pipeline(rng, events.len(), trouble, replayable)).collect();
         let restarts = if replayable { rng.pick(&[0, 0, 1, 1, 2, 3]) } else { 0 };
         let mut runs: Vec<Run> = (0..restarts).map(|_| run(rng, replayable, true)).collect();
         let mut last = run(rng, replayable, false);
@@ -188,6 +193,9 @@ impl Schedule {
             last.keeping.clear();
         }
         runs.push(last);
+        for run in runs.iter_mut().skip(1) {
+            run.taken_back = rng.pick(&[0, 0, 0, 1, 2, 50]);
+        }
         let position_interval = Duration::from_millis(rng.pick(&[20, 100, 300, 1000]));
         Schedule { events, partitions, pipelines, runs, replayable, prompt: rng.percent(30), position_interval }
     }
@@ -217,7 +225,7 @@ fn events(rng: &mut Rng) -> (Vec<Event>, Vec<Partition>) {
     (events, partitions)
 }
 
-fn pipeline(rng: &mut Rng, events: usize, trouble: u64) -> Pipeline {
+fn pipeline(rng: &mut Rng, events: usize, trouble: u64, replayable: bool) -> Pipeline {
     let routing = Routing {
         mode: if rng.percent(30) { Match::First } else { Match::All },
         otherwise: if rng.percent(50) { Otherwise::Reject } else { Otherwise::Drop },
@@ -227,11 +235,11 @@ fn pipeline(rng: &mut Rng, events: usize, trouble: u64) -> Pipeline {
     Pipeline {
         routing,
         keyed: rng.percent(25),
-        sinks: (0..rng.pick(&[1, 1, 2, 3])).map(|_| sink(rng, events, trouble)).collect(),
+        sinks: (0..rng.pick(&[1, 1, 2, 3])).map(|_| sink(rng, events, trouble, replayable)).collect(),
     }
 }
 
-fn sink(rng: &mut Rng, events: usize, trouble: u64) -> Sink {
+fn sink(rng: &mut Rng, events: usize, trouble: u64, replayable: bool) -> Sink {
     let when = rng.percent(40).then(|| match rng.below(8) {
         0..3 => When::AtLeast(rng.below(8)),
         3..6 => When::Below(rng.below(8)),
@@ -268,7 +276,26 @@ fn sink(rng: &mut Rng, events: usize, trouble: u64) -> Sink {
     let opens = (0..troubles).map(|_| opening(rng)).collect();
     let closes = (0..troubles).map(|_| closing(rng)).collect();
     let takes = if rng.percent(40) { (rng.below(20), rng.below(20)) } else { (0, 0) };
-    Sink { when, settings, contract, destination, acts, opens, closes, takes }
+    let sink = Sink { when, settings, contract, destination, acts, asks: Vec::new(), opens, closes, takes };
+    if replayable && rng.percent(20) { exactly_once(rng, sink, troubles) } else { sink }
+}
+
+/// With the settings that this needs, and what the sink promises in return.
+fn exactly_once(rng: &mut Rng, mut sink: Sink, troubles: u64) -> Sink {
+    sink.settings.exactly_once = true;
+    sink.settings.concurrency = Concurrency::Fixed(nonzero(1));
+    sink.settings.order = Order::None;
+    sink.settings.required = true;
+    sink.settings.buffer.when_full = WhenFull::Block;
+    // Batches are not cut by destination.
+    sink.destination = None;
+    sink.contract.stops_in_order = true;
+    // It does not know what became of one event alone.
+    for act in sink.acts.values_mut().flatten().filter(|act| **act == Act::Unknown) {
+        *act = Act::AllUnknown;
+    }
+    sink.asks = (0..troubles).map(|_| opening(rng)).collect();
+    sink
 }
 
 fn opening(rng: &mut Rng) -> Opening {

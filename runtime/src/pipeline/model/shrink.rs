@@ -52,6 +52,7 @@ fn steps(schedule: &Schedule) -> Vec<Step> {
                 steps.push(Box::new(move |schedule| step(&mut schedule.pipelines[pipeline].sinks[sink])));
             };
             change(|sink| sink.acts.clear());
+            change(|sink| sink.asks.clear());
             change(|sink| sink.opens.clear());
             change(|sink| sink.closes.clear());
             change(|sink| sink.takes = (0, 0));

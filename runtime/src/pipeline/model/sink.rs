@@ -1,5 +1,6 @@
 //! A sink that does what its schedule says.
 
+use std::collections::BTreeMap;
 use std::panic::resume_unwind;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,9 +10,10 @@ use tokio::time::sleep;
 
 use super::calls::{Call, End, Told};
 use super::instances::Instance;
+use super::once;
 use super::schedule::{Act, Closing, Opening};
 use super::world::{State, World};
-use crate::batch::{Batch, RowSet};
+use crate::batch::{Batch, Partition, RowSet};
 use crate::sink::{Connect, Contract, Failure, FailureKind, Outcome, Refusal, Sink, WriteContext, WriteError};
 
 const TRANSIENT: FailureKind = FailureKind::Transient { after: None };
@@ -37,6 +39,10 @@ struct Open {
 impl Connect for Scripted {
     fn contract(&self) -> &Contract {
         &self.contract
+    }
+
+    async fn stored(&self, saved: &BTreeMap<Partition, u64>) -> Result<BTreeMap<Partition, u64>, Failure> {
+        once::stored(&self.world, self.path, saved).await
     }
 
     async fn open(&self, _: u32) -> Result<Arc<dyn Sink>, Failure> {
@@ -143,6 +149,9 @@ enum How {
 #[async_trait]
 impl Sink for Open {
     async fn write(&self, batch: &Batch, context: &WriteContext) -> Result<Outcome, WriteError> {
+        if batch.is_empty() {
+            return once::store_positions(&self.world, self.path, self.instance, context).await;
+        }
         let call = Call::begin(&self.world, self.path, self.instance, batch, context);
         let Plan { wrote, slow, how } = self.world.with(|state| state.plan(&call, context.ordered));
         let broke = self.world.with(|state| state.paths[self.path].instances[self.instance].broke.clone());
@@ -156,7 +165,13 @@ impl Sink for Open {
         };
         let work = async {
             pause(self.takes.0 + slow).await;
-            self.world.with(|state| state.write(&call, &wrote));
+            self.world.with(|state| {
+                state.write(&call, &wrote);
+                // Nothing is stored where nothing was written.
+                if let Some(next) = context.next.as_ref().filter(|_| !wrote.is_empty()) {
+                    state.store(self.path, Some(&call), &wrote, next.after(batch.origin(), wrote.len()));
+                }
+            });
             pause(self.takes.1).await;
             if let How::Hang = how {
                 std::future::pending::<()>().await;
@@ -251,6 +266,7 @@ impl State {
 
     fn plan_rows(&mut self, call: &Call, ordered: bool, told: &mut [Told]) -> Plan {
         let stops = ordered && self.sink(call.path).is_some_and(|sink| sink.contract.stops_in_order);
+        let once = self.paths[call.path].has.is_some();
         let (mut slow, mut stopped_at) = (0, None);
         for (row, event) in call.events.iter().enumerate() {
             let act = self.act(call.path, *event);
@@ -285,8 +301,9 @@ impl State {
                     break;
                 }
             };
-            let done = matches!(told[row], Told::Written | Told::Refused(FailureKind::Rejected, _));
-            if stops && !done {
+            let done =
+                told[row] == Told::Written || matches!(told[row], Told::Refused(FailureKind::Rejected, _)) && !once;
+            if (stops || once) && !done {
                 stopped_at = Some(row as u32 + 1);
                 break;
             }

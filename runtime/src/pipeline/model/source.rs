@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::draw::Rng;
 use super::schedule::{Body, Schedule, key_text};
-use super::world::{State, World, partition_name};
+use super::world::{State, World, partition_name, partition_number};
 use crate::batch::{BatchBuilder, Event, Partition};
 use crate::envelope::{Block, Rejects};
 use crate::source::{Demand, Input, Open, Resume, Source, SourceError};
@@ -272,6 +272,7 @@ impl Reading {
 impl State {
     fn hand_over(&mut self, numbers: &[usize], bytes: usize, ends: &[(Partition, u64)]) {
         self.note(|| format!("the source hands over {numbers:?} up to {ends:?}"));
+        self.reached.extend(ends.iter().map(|(partition, end)| (partition_number(partition), *end)));
         let schedule = self.schedule.clone();
         for path in &mut self.paths {
             let most =

@@ -52,7 +52,7 @@ impl State {
     }
 
     /// Everything between two positions is final on a path.
-    fn check_final(&mut self, rule: &'static str, path: usize, partition: usize, from: u64, to: u64) {
+    pub(super) fn check_final(&mut self, rule: &'static str, path: usize, partition: usize, from: u64, to: u64) {
         let place = self.schedule.partitions[partition].clone();
         let mut unsettled = 0;
         for event in place.first..place.first + place.len {
@@ -102,7 +102,7 @@ impl State {
 
     /// Every count says what happened.
     fn check_counts(&mut self, path: usize) {
-        let Path { name, metrics, events, sink, .. } = &self.paths[path];
+        let Path { name, metrics, events, sink, has, .. } = &self.paths[path];
         if sink.is_none() {
             return;
         }
@@ -112,6 +112,8 @@ impl State {
         let (taken, abandoned) = (metrics.events.get(), metrics.abandoned.get());
         let done = written + dead_lettered + metrics.dropped.get() + abandoned;
         let name = name.clone();
+        // What a sink turned out to have was not told event by event.
+        let told = if has.is_some() { written.max(told) } else { told };
         if (written, dead_lettered) != (told, dead) {
             let counted = format!("{written} written and {dead_lettered} dead letters");
             self.fail("counts", || format!("{name} counts {counted}, not {told} and {dead}"));

@@ -1,6 +1,6 @@
 //! What there is outside of the path, and outlives its runs: what sinks have, what was kept, what was promised.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -9,6 +9,7 @@ use tokio::time::Instant;
 
 use super::gate::GateModel;
 use super::instances::Instance;
+use super::once::Has;
 use super::order::Course;
 use super::rate::RateModel;
 use super::schedule::{Body, Closing, Keeping, Opening, Schedule, key_text};
@@ -62,6 +63,8 @@ pub(super) struct State {
     /// Positions as saved last.
     pub(super) saved: BTreeMap<PathName, BTreeMap<Partition, u64>>,
     pub(super) acknowledged: Vec<u64>,
+    /// Where the source said that it goes on, in any run.
+    pub(super) reached: BTreeSet<(usize, u64)>,
     pub(super) trace: Option<Vec<String>>,
 }
 
@@ -73,6 +76,8 @@ pub(super) struct Path {
     /// For each event, whether its route leads here; and with which code if that is the dead letters.
     pub(super) takes: Vec<Option<&'static str>>,
     pub(super) events: Vec<EventState>,
+    /// What its sink has, where that stores positions with its data.
+    pub(super) has: Option<Has>,
     pub(super) instances: Vec<Instance>,
     pub(super) in_flight: usize,
     pub(super) opened: usize,
@@ -111,6 +116,8 @@ pub(super) struct EventState {
     pub(super) tries: usize,
     /// It was told that it is written, or it is durably a dead letter, in any run.
     pub(super) settled: bool,
+    /// It is durably a dead letter.
+    pub(super) kept: bool,
     pub(super) now: Now,
 }
 
@@ -155,6 +162,7 @@ impl World {
             violation: None,
             saved: BTreeMap::new(),
             acknowledged: vec![0; partitions],
+            reached: BTreeSet::new(),
             trace: traced.then(Vec::new),
             schedule,
         };
@@ -206,11 +214,14 @@ impl State {
         self.reassigned.fill(false);
         self.opened = false;
         let partitions = self.schedule.partitions.len();
+        let taken_back = self.schedule.runs[run].taken_back;
+        (0..self.paths.len()).for_each(|path| self.take_back(path, taken_back));
         for path in &mut self.paths {
             let saved = self.saved.get(&path.name);
             let resume =
                 |partition| saved.and_then(|saved| saved.get(&partition_name(partition))).copied().unwrap_or(0);
-            path.resume = (0..partitions).map(resume).collect();
+            let has = path.has.as_ref();
+            path.resume = (0..partitions).map(|at| has.map_or_else(|| resume(at), |has| has.resume(at))).collect();
             path.highest.clear();
             path.diverted.clear();
             path.rate = RateModel::default();
@@ -347,13 +358,9 @@ fn paths(schedule: &Schedule) -> Vec<Path> {
             };
         }
         for (sink, takes) in takes.into_iter().enumerate() {
-            paths.push(Path::new(
-                &format!("p{number}"),
-                &format!("s{sink}"),
-                Some((number, sink)),
-                takes,
-                pipeline.keyed,
-            ));
+            let (name, at) = (format!("s{sink}"), Some((number, sink)));
+            let has = pipeline.sinks[sink].settings.exactly_once.then(Has::default);
+            paths.push(Path { has, ..Path::new(&format!("p{number}"), &name, at, takes, pipeline.keyed) });
         }
         rejects.push(Path::new(&format!("p{number}"), NOBODY, None, rejected, pipeline.keyed));
     }
@@ -376,6 +383,7 @@ impl Path {
             sink: at,
             events: vec![EventState::default(); takes.len()],
             takes,
+            has: None,
             instances: Vec::new(),
             in_flight: 0,
             opened: 0,

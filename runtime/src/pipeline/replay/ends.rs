@@ -1,11 +1,12 @@
 //! The two ends of the way of a letter: the sink, and the dead letters once more. Both mark what is final there.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 
 use super::desk::Desk;
-use crate::batch::{Batch, RowSet};
+use crate::batch::{Batch, Partition, RowSet};
 use crate::delivery::{DeadLetter, DeadLetters, Segments, Unkept, encode};
 use crate::sink::{Connect, Contract, Failure, Outcome, Sink, WriteContext, WriteError};
 
@@ -29,6 +30,11 @@ impl Connect for Restored {
 
     async fn open(&self, instance: u32) -> Result<Arc<dyn Sink>, Failure> {
         Ok(Arc::new(RestoredSink { sink: self.connect.open(instance).await?, desk: self.desk.clone() }))
+    }
+
+    /// Letters are not what positions are about: a replay never asks.
+    async fn stored(&self, saved: &BTreeMap<Partition, u64>) -> Result<BTreeMap<Partition, u64>, Failure> {
+        self.connect.stored(saved).await
     }
 }
 
