@@ -7,6 +7,8 @@ mod defect;
 
 pub mod units;
 
+pub mod net;
+
 pub mod kafka;
 
 pub mod batch;

@@ -20,7 +20,6 @@ mod output;
 mod schema;
 mod settings;
 mod state;
-mod text;
 mod trap;
 mod v0_1;
 

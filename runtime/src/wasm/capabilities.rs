@@ -13,8 +13,8 @@ use wasmtime_wasi::WasiCtx;
 use super::interfaces::{GRANT_DIRS, GRANT_ENV};
 use super::output::Output;
 use super::settings::Allow;
-use super::text;
 use crate::sink::{Failure, FailureKind, Outcome, WriteError};
+use crate::units::text;
 
 pub(super) use http::Hooks;
 

@@ -23,6 +23,7 @@ use super::state::State;
 use super::v0_1::concurrent::AsyncSinkComponentPre;
 use super::v0_1::encoder::EncoderComponentPre;
 use super::v0_1::plain::SinkComponentPre;
+use crate::units::text;
 
 /// Compiles and runs components. Cloning is cheap.
 #[derive(Clone)]
@@ -189,7 +190,7 @@ fn note_what_is_looked_for(linker: &mut Linker<State>) -> wasmtime::Result<()> {
 
 /// An error and its causes, in one line.
 pub(super) fn reason(error: &wasmtime::Error) -> String {
-    super::text::clean(&format!("{error:#}"), super::text::MAX_MESSAGE)
+    text::clean(&format!("{error:#}"), text::MAX_MESSAGE)
 }
 
 impl Component {

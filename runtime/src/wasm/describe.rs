@@ -10,7 +10,8 @@ use super::capabilities::Capabilities;
 use super::component::{Adapter, Description};
 use super::output::Output;
 use super::settings::{Allow, Limits};
-use super::{state, text};
+use super::state;
+use crate::units::text;
 
 /// Language runtimes set themselves up before they answer.
 const MEMORY: u64 = 512 << 20;

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
 
-use super::text;
+use crate::units::text;
 
 /// A longer line becomes several records.
 const MAX_LINE: usize = 4 << 10;

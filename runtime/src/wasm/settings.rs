@@ -10,8 +10,7 @@ use serde::de::{self, Deserializer, MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::units;
-use crate::units::Secret;
+use crate::units::{self, Secret};
 
 /// A wasm sink, as it is configured.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]

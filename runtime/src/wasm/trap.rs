@@ -4,9 +4,9 @@ use wasmtime::{Trap, WasmBacktrace};
 use wasmtime_wasi::I32Exit;
 
 use crate::sink::Failure;
+use crate::units::text;
 
 use super::limits::CpuExceeded;
-use super::text;
 
 /// Of a call, an opening or an instantiation. Whatever happened, its events are perhaps written.
 pub(super) fn failure(error: &wasmtime::Error, memory_refused: bool) -> Failure {

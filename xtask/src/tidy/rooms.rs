@@ -11,17 +11,18 @@ struct Room {
 
 /// From the top down. A new room takes its place here, and says what it needs.
 #[rustfmt::skip]
-const ROOMS: [Room; 15] = [
+const ROOMS: [Room; 16] = [
     Room { name: "defect", uses: &[] },
     Room { name: "units", uses: &[] },
+    Room { name: "net", uses: &["units"] },
     Room { name: "kafka", uses: &["units"] },
     Room { name: "batch", uses: &["units"] },
     Room { name: "metrics", uses: &[] },
     Room { name: "expr", uses: &["batch"] },
     Room { name: "envelope", uses: &["defect", "batch", "metrics"] },
-    Room { name: "source", uses: &["units", "kafka", "batch", "metrics", "envelope"] },
-    Room { name: "sink", uses: &["units", "kafka", "batch", "metrics", "expr"] },
-    Room { name: "wasm", uses: &["units", "batch", "metrics", "sink"] },
+    Room { name: "source", uses: &["units", "net", "kafka", "batch", "metrics", "envelope"] },
+    Room { name: "sink", uses: &["units", "net", "kafka", "batch", "metrics", "expr"] },
+    Room { name: "wasm", uses: &["units", "net", "batch", "metrics", "sink"] },
     Room { name: "delivery", uses: &["defect", "units", "batch", "metrics", "expr", "envelope", "sink"] },
     Room { name: "config", uses: &["units", "kafka", "expr", "source", "sink", "wasm", "delivery"] },
     Room { name: "pipeline", uses: &["defect", "units", "kafka", "batch", "metrics", "expr", "envelope", "source", "sink", "wasm", "delivery", "config"] },

@@ -95,7 +95,7 @@ fn body_error(error: Box<dyn std::error::Error + Send + Sync>) -> Error {
 }
 
 fn shortened(path: &str) -> String {
-    crate::wasm::text::clean(path, 100)
+    crate::units::text::clean(path, 100)
 }
 
 /// What `wasi:http` of both versions calls for each request.

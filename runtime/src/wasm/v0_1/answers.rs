@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::batch::RowSet;
 use crate::sink::{Failure, FailureKind, Outcome, Refusal, WriteError};
-use crate::wasm::text;
+use crate::units::text;
 
 /// Makes the conversions for the types of one world: each world has types of its own, with the same fields.
 macro_rules! answers {

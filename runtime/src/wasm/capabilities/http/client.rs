@@ -7,11 +7,10 @@ use std::time::Duration;
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::redirect;
-use rustls::crypto::ring;
-use rustls_platform_verifier::BuilderVerifierExt;
 use wasmtime_wasi_http::Error;
 
 use super::grant::Grant;
+use crate::net::tls;
 use crate::wasm::capabilities::{Denials, addresses};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -20,11 +19,7 @@ const MAX_HEADERS: usize = 100;
 
 /// It follows no redirects, uses no proxy and repeats nothing; it connects to addresses that the grants permit.
 pub(super) fn build(grants: &[Grant], denials: &Arc<Denials>) -> Result<reqwest::Client, String> {
-    let tls = rustls::ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .and_then(|builder| builder.with_platform_verifier())
-        .map_err(|error| error.to_string())?;
-    let mut tls = tls.with_no_client_auth();
+    let mut tls = tls::client(&tls::ClientSettings::default()).map_err(|error| error.to_string())?;
     tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     reqwest::Client::builder()
         .tls_backend_preconfigured(tls)

@@ -1,12 +1,13 @@
-//! Text that a guest gave: bounded, and without characters that could steer a terminal or break a line.
+//! Text that somebody else gave, a guest or a server: bounded, and without characters that could steer a terminal or
+//! break a line.
 
 /// The longest code that a failure has, in bytes.
-pub(super) const MAX_CODE: usize = 64;
+pub const MAX_CODE: usize = 64;
 /// The longest message that a failure has, in bytes.
-pub(super) const MAX_MESSAGE: usize = 2 << 10;
+pub const MAX_MESSAGE: usize = 2 << 10;
 
 /// At most `max` bytes of a text, control characters left out.
-pub(super) fn clean(text: &str, max: usize) -> String {
+pub fn clean(text: &str, max: usize) -> String {
     let mut clean = String::with_capacity(text.len().min(max));
     for character in text.chars() {
         let character = if matches!(character, '\n' | '\t') { ' ' } else { character };
@@ -23,7 +24,7 @@ pub(super) fn clean(text: &str, max: usize) -> String {
 }
 
 /// A code fit to be a label: letters, digits, `-`, `_` and `.`; anything else becomes `-`.
-pub(super) fn code(text: &str) -> String {
+pub fn code(text: &str) -> String {
     let plain = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.') { c } else { '-' };
     let code: String = text.chars().take(MAX_CODE).map(plain).collect();
     if code.is_empty() { "unnamed".to_owned() } else { code }
