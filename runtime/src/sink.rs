@@ -6,6 +6,8 @@
 pub mod console;
 mod context;
 pub mod file;
+pub mod http;
+mod lines;
 pub mod null;
 mod outcome;
 

@@ -24,7 +24,7 @@ pub struct Template {
     parts: Arc<[Part]>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum Part {
     Text(Box<str>),
     Key,
@@ -32,6 +32,8 @@ enum Part {
     /// The steps of a JSON pointer. One that is a number is a place in a list or a name in a map.
     Event(Box<[Box<str>]>),
     Time(Box<[Item<'static>]>),
+    /// Percent-encoded, but for what is a letter, a digit or one of `-._~`.
+    Encoded(Box<Part>),
 }
 
 /// An event does not have what a template needs.
@@ -84,6 +86,30 @@ impl Template {
         Ok(Template { text: text.into(), parts: parts.into() })
     }
 
+    /// The same for a URL: what an event fills in is percent-encoded, so that it stays in its place.
+    #[must_use]
+    pub fn percent_encoded(self) -> Template {
+        let parts = self.parts.iter().map(|part| match part {
+            Part::Text(_) | Part::Encoded(_) => part.clone(),
+            other => Part::Encoded(Box::new(other.clone())),
+        });
+        Template { text: self.text, parts: parts.collect() }
+    }
+
+    /// What all of them give, a line each: for telling events apart that differ in any.
+    pub fn joined<'a>(templates: impl IntoIterator<Item = &'a Template>) -> Template {
+        let (mut text, mut parts) = (String::new(), Vec::new());
+        for template in templates {
+            if !parts.is_empty() {
+                text.push('\n');
+                parts.push(Part::Text("\n".into()));
+            }
+            text.push_str(&template.text);
+            parts.extend(template.parts.iter().cloned());
+        }
+        Template { text: text.into(), parts: parts.into() }
+    }
+
     /// As it was written.
     pub fn text(&self) -> &str {
         &self.text
@@ -96,6 +122,23 @@ impl Template {
             [Part::Text(text)] => Some(text),
             _ => None,
         }
+    }
+
+    /// The text before the first place.
+    pub fn prefix(&self) -> &str {
+        match self.parts.first() {
+            Some(Part::Text(text)) => text,
+            _ => "",
+        }
+    }
+
+    /// What it gives an event that fills each place with `x`.
+    pub fn outline(&self) -> String {
+        let text = |part: &Part| match part {
+            Part::Text(text) => text.clone(),
+            _ => "x".into(),
+        };
+        self.parts.iter().map(text).collect()
     }
 
     /// Whether it gives every event the same text.
@@ -163,6 +206,11 @@ impl Part {
                 let time = DateTime::from_timestamp_millis(batch.timestamps()[row]).ok_or(Missing::Time)?;
                 write!(out, "{}", time.format_with_items(items.iter())).map_err(|_| Missing::Time)?;
             }
+            Part::Encoded(part) => {
+                let start = out.len();
+                part.render(batch, row, out)?;
+                percent_encode(out, start);
+            }
         }
         Ok(())
     }
@@ -170,6 +218,27 @@ impl Part {
 
 fn text(bytes: Option<&[u8]>) -> Option<&str> {
     std::str::from_utf8(bytes?).ok()
+}
+
+/// Encodes what stands from `start` on, but for the characters that have no other meaning anywhere in a URL (RFC 3986,
+/// section 2.3).
+fn percent_encode(text: &mut String, start: usize) {
+    let unreserved = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~');
+    if text.as_bytes()[start..].iter().copied().all(unreserved) {
+        return;
+    }
+    let plain = text.split_off(start);
+    for byte in plain.bytes() {
+        match unreserved(byte) {
+            true => text.push(char::from(byte)),
+            false => {
+                const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
+                text.push('%');
+                text.push(char::from(DIGITS[usize::from(byte >> 4)]));
+                text.push(char::from(DIGITS[usize::from(byte & 15)]));
+            }
+        }
+    }
 }
 
 /// Appends a field that is a text, a number or a boolean.
@@ -322,6 +391,32 @@ mod tests {
         assert_eq!(Template::parse("a{{b}}").unwrap().constant(), Some("a{b}"));
         assert!(Template::parse("").unwrap().is_constant());
         assert!(!Template::parse("a{key}").unwrap().is_constant());
+        let template = Template::parse("a{{{key}/{event:/b/c}").unwrap();
+        assert_eq!((template.prefix(), template.outline()), ("a{", "a{x/x".into()));
+        assert_eq!(Template::parse("{key}").unwrap().prefix(), "");
+    }
+
+    /// One event with a key.
+    fn keyed(key: &str) -> Batch {
+        let mut builder = BatchBuilder::new();
+        builder.push(&Partition::new("p"), Event { key: Some(key.as_bytes()), ..Event::default() });
+        builder.finish().unwrap()
+    }
+
+    #[test]
+    fn in_a_url_an_event_fills_its_place_and_no_more() {
+        let mut out = String::new();
+        let template = Template::parse("/x?{key}").unwrap().percent_encoded();
+        template.render(&keyed("a/ä?b=.-_~&#%"), 0, &mut out).unwrap();
+        assert_eq!(out, "/x?a%2F%C3%A4%3Fb%3D.-_~%26%23%25");
+    }
+
+    #[test]
+    fn joined_templates_tell_events_apart_that_differ_in_any() {
+        let [a, b] = ["{key}", "x-{key}"].map(|text| Template::parse(text).unwrap().percent_encoded());
+        let mut out = String::new();
+        Template::joined([&a, &b]).render(&keyed("k/1"), 0, &mut out).unwrap();
+        assert_eq!(out, "k%2F1\nx-k%2F1");
     }
 
     #[test]

@@ -28,6 +28,7 @@ use crate::metrics::{PipelineMetrics, SinkMetrics, SourceMetrics};
 use crate::sink::Connect;
 use crate::sink::console::Console;
 use crate::sink::file::FileSink;
+use crate::sink::http::HttpSink;
 use crate::sink::null::Null;
 use crate::source::Open;
 use crate::source::file::Files;
@@ -172,6 +173,13 @@ pub(super) async fn connects(plan: &Plan, host: &Host<'_>) -> Result<Connects, V
                 SinkKind::Console(settings) => Arc::new(Console::new(settings, host.colour)),
                 SinkKind::Null(_) => Arc::new(Null::new()),
                 SinkKind::File(settings) => Arc::new(FileSink::new(settings)),
+                SinkKind::Http(settings) => match HttpSink::new(settings, sink.delivery.timeout) {
+                    Ok(connect) => Arc::new(connect),
+                    Err(error) => {
+                        problems.push(plan.error_at(&pipeline.name, &sink.name, &error.pointer, error.message));
+                        continue;
+                    }
+                },
                 SinkKind::Wasm(settings) => match component(plan, pipeline, sink, settings, &components, host) {
                     Ok(connect) => connect,
                     Err(errors) => {

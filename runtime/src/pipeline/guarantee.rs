@@ -216,6 +216,7 @@ const ORDER: &[Rule<Order>] = &[
 #[rustfmt::skip]
 const DURABILITY: &[Rule<Durability>] = &[
     (Durability::Destination, |f| text("type", "wasm", matches!(f.kind, SinkKind::Wasm(_))), "events are written when the component says so"),
+    (Durability::Destination, |f| text("type", "http", matches!(f.kind, SinkKind::Http(_))), "events are written when the server says so"),
     (Durability::System, |f| time("fsync", f.synced_every()?, true), "a power cut may lose what was written within that time before it"),
     (Durability::System, |f| text("fsync", "never", f.fsync() == Some(Fsync::Never)), "a power cut may lose what the system had not yet put on the disk"),
     (Durability::None, |f| text("type", "console", matches!(f.kind, SinkKind::Console(_))), "events are shown, not kept"),
@@ -270,7 +271,7 @@ impl Facts<'_> {
     fn fsync(&self) -> Option<Fsync> {
         match self.kind {
             SinkKind::File(settings) => Some(settings.fsync),
-            SinkKind::Console(_) | SinkKind::Null(_) | SinkKind::Wasm(_) => None,
+            SinkKind::Console(_) | SinkKind::Null(_) | SinkKind::Http(_) | SinkKind::Wasm(_) => None,
         }
     }
 

@@ -5,7 +5,6 @@
 
 mod appender;
 mod disk;
-mod lines;
 mod medium;
 mod path;
 mod settings;

@@ -87,6 +87,23 @@ pub struct Refusal {
     pub failure: Failure,
 }
 
+/// Refusals as they arise, event by event: alike ones are kept together.
+#[derive(Debug, Default)]
+pub(super) struct Refusals(Vec<(Failure, Vec<u32>)>);
+
+impl Refusals {
+    pub(super) fn add(&mut self, row: u32, failure: Failure) {
+        match self.0.iter_mut().find(|(known, _)| *known == failure) {
+            Some((_, rows)) => rows.push(row),
+            None => self.0.push((failure, vec![row])),
+        }
+    }
+
+    pub(super) fn finish(self) -> Vec<Refusal> {
+        self.0.into_iter().map(|(failure, rows)| Refusal { rows: RowSet::from_rows(rows), failure }).collect()
+    }
+}
+
 /// What became of each event of a batch that was tried.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {

@@ -17,6 +17,7 @@ use tokio::task::JoinSet;
 /// A request that came.
 #[derive(Clone, Debug)]
 pub(crate) struct Asked {
+    pub(crate) path: String,
     pub(crate) headers: HashMap<String, String>,
     pub(crate) body: Vec<u8>,
 }
@@ -29,6 +30,8 @@ pub(crate) enum Answer {
     Later(u64),
     /// 200, after a while.
     Slowly(Duration),
+    /// 413 for a body with more bytes, else 200.
+    AtMost(usize),
     /// The connection ends without an answer.
     Nothing,
 }
@@ -80,16 +83,19 @@ async fn respond(
 ) -> Result<Response<String>, Closed> {
     let text = |value: &hyper::header::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
     let headers = request.headers().iter().map(|(name, value)| (name.to_string(), text(value))).collect();
+    let path = request.uri().to_string();
     let body = request.into_body().collect().await.map(|body| body.to_bytes().to_vec()).unwrap_or_default();
+    let length = body.len();
     let number = {
         let mut asked = asked.lock().unwrap();
-        asked.push(Asked { headers, body });
+        asked.push(Asked { path, headers, body });
         asked.len() - 1
     };
     let response = Response::builder();
     let response = match answer(number) {
         Answer::Status(status) => response.status(status),
         Answer::Later(seconds) => response.status(503).header("retry-after", seconds),
+        Answer::AtMost(bytes) => response.status(if length > bytes { 413 } else { 200 }),
         Answer::Slowly(pause) => {
             tokio::time::sleep(pause).await;
             response

@@ -15,6 +15,7 @@ mod endpoint;
 mod faults;
 mod files;
 mod guarantees;
+mod http;
 mod ini;
 mod large;
 mod letters;

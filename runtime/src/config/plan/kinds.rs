@@ -101,6 +101,8 @@ kinds! {
         Null = "null", sink::null::Settings;
         /// Appended to files.
         File = "file", sink::file::Settings;
+        /// Sent to a server.
+        Http = "http", Box<sink::http::Settings>;
         /// Given to a component.
         Wasm = "wasm", wasm::Settings;
     }

@@ -157,6 +157,8 @@ fn a_sink_is_as_durable_as_its_kind() {
     for (kind, level) in [("type = 'null'", "none"), ("type = 'console'", "none")] {
         assert_eq!(changed(file, kind), table(&[("durability", level, &["type"])]), "{kind}");
     }
+    let destination = table(&[("durability", "as the destination has it", &["type"])]);
+    assert_eq!(changed(file, "type = 'http'\nurl = 'https://a.example'"), destination);
     let expected = table(&[
         ("duplicates", "possible", &["position_interval", "retry.unknown", "type"]),
         ("durability", "as the destination has it", &["type"]),

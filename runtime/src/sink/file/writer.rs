@@ -7,11 +7,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::appender::Appender;
-use super::lines;
 use super::medium::Medium;
 use super::{Fsync, PathTemplate, Settings};
-use crate::batch::{Batch, RowSet};
-use crate::sink::{Failure, FailureKind, Outcome, Refusal, WriteError};
+use crate::batch::Batch;
+use crate::sink::outcome::Refusals;
+use crate::sink::{Failure, FailureKind, Outcome, Refusal, WriteError, lines};
 
 /// Files that are open at the same time, where the path depends on the event.
 const OPEN: usize = 100;
@@ -188,23 +188,6 @@ impl fmt::Debug for Writer {
 fn not_a_line() -> Failure {
     let message = "the payload has a newline and is not JSON: a file of lines can't hold it as one event";
     Failure::rejected("newline", message)
-}
-
-/// Events that were refused, alike ones together.
-#[derive(Debug, Default)]
-struct Refusals(Vec<(Failure, Vec<u32>)>);
-
-impl Refusals {
-    fn add(&mut self, row: u32, failure: Failure) {
-        match self.0.iter_mut().find(|(known, _)| *known == failure) {
-            Some((_, rows)) => rows.push(row),
-            None => self.0.push((failure, vec![row])),
-        }
-    }
-
-    fn finish(self) -> Vec<Refusal> {
-        self.0.into_iter().map(|(failure, rows)| Refusal { rows: RowSet::from_rows(rows), failure }).collect()
-    }
 }
 
 #[cfg(test)]
