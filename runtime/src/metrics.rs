@@ -7,6 +7,7 @@ mod stopwatch;
 mod times;
 
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 pub use codes::{Codes, MOST_CODES, OTHER_CODE};
@@ -62,9 +63,20 @@ pub struct SourceMetrics {
     /// How long it waited for room among the dead letters, for what framing or routes rejected.
     pub dead_letters_full: Stopwatch,
     state: AtomicU8,
+    lag: Mutex<Vec<(Arc<str>, u64)>>,
 }
 
 impl SourceMetrics {
+    /// For each topic, events that wait where they come from, from those on that are not final here.
+    pub fn lag(&self) -> Vec<(Arc<str>, u64)> {
+        self.lag.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// So it is from now on.
+    pub fn set_lag(&self, lag: Vec<(Arc<str>, u64)>) {
+        *self.lag.lock().unwrap_or_else(PoisonError::into_inner) = lag;
+    }
+
     /// What it is at.
     pub fn state(&self) -> SourceState {
         let all = [SourceState::Reading, SourceState::Held, SourceState::Ended, SourceState::Failed];

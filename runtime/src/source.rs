@@ -3,10 +3,12 @@
 pub mod file;
 pub mod framing;
 pub mod generate;
+pub mod kafka;
 mod reader;
 pub mod stdin;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 
@@ -32,6 +34,9 @@ pub enum Input {
     Block(Box<Block>),
     /// Partitions were taken away: their events that are still queued will be read by someone else.
     Revoked(Vec<Partition>),
+    /// Somebody set these partitions back: no sink passes over events of them that it had before. Comes before they are
+    /// assigned.
+    Rewound(Vec<Partition>),
     /// Nothing will come any more. Acknowledgements still do.
     Ended,
 }
@@ -51,6 +56,8 @@ pub struct Resume {
     pub positions: BTreeMap<Partition, u64>,
     /// What [`Source::memo`] gave last.
     pub memo: serde_json::Value,
+    /// Everything is to be read again, whatever anybody else remembers.
+    pub from_start: bool,
 }
 
 /// An open source. One task owns it.
@@ -69,6 +76,15 @@ pub trait Source: Send {
     fn acknowledges_promptly(&self) -> bool {
         false
     }
+
+    /// For each topic, or whatever the source calls them, events that wait where they come from, from those on that are
+    /// not final here.
+    fn lag(&self) -> Vec<(Arc<str>, u64)> {
+        Vec::new()
+    }
+
+    /// Nothing more will be read or acknowledged. Returns when what was acknowledged is safe, or after a while.
+    async fn close(&mut self) {}
 
     /// What the source needs to know its partitions again after a restart. Saved together with the positions.
     fn memo(&self) -> serde_json::Value {

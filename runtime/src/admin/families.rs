@@ -37,7 +37,7 @@ pub(super) struct Family {
     pub(super) samples: fn(&Seen, &mut Samples),
 }
 
-/// So many partitions of a sink are told, those first that are furthest behind.
+/// So many partitions of a sink, and topics of a source, are told, those first that are furthest behind.
 const MOST_PARTITIONS: usize = 1000;
 
 const SINK: &[&str] = &["pipeline", "sink"];
@@ -123,6 +123,15 @@ pub(super) const FAMILIES: &[Family] = &[
             let reading = |state| u64::from(matches!(state, SourceState::Reading | SourceState::Held));
             sources(seen, |source| out.whole(&[&source.name], reading(source.metrics.state())));
         },
+    },
+    Family {
+        name: "sump_source_lag",
+        unit: None,
+        kind: Kind::Gauge,
+        labels: &["source", "topic"],
+        help: "Offsets from what is final to the ends of the logs, in the partitions that this process has, summed for \
+               each topic; only of Kafka.",
+        samples: source_lag,
     },
     Family {
         name: "sump_source_backpressure",
@@ -376,6 +385,15 @@ fn backpressure(seen: &Seen, out: &mut Samples) {
     sources(seen, |source| {
         let waited = source.metrics.dead_letters_full.read().as_secs_f64();
         out.real(&[&source.name, &"dead_letters", &"*", &"*"], waited);
+    });
+}
+
+/// Of very many topics only those that are furthest behind.
+fn source_lag(seen: &Seen, out: &mut Samples) {
+    sources(seen, |source| {
+        let mut topics = source.metrics.lag();
+        topics.sort_by_key(|(_, behind)| Reverse(*behind));
+        topics.iter().take(MOST_PARTITIONS).for_each(|(topic, behind)| out.whole(&[&source.name, topic], *behind));
     });
 }
 

@@ -86,6 +86,16 @@ impl Ledger {
         }
     }
 
+    /// No path passes over events of a partition any more, whatever it had before.
+    pub fn rewind(&self, partition: &Partition) {
+        for path in &self.paths {
+            let mut resume = path.0.resume.write().unwrap_or_else(PoisonError::into_inner);
+            if resume.contains_key(partition) {
+                Arc::make_mut(&mut resume).remove(partition);
+            }
+        }
+    }
+
     /// Returns once anything was settled or abandoned since the last return.
     pub async fn changed(&self) {
         self.changed.notified().await;

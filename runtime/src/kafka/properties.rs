@@ -57,6 +57,8 @@ const REFUSED: &[(&[&str], &str)] = &[
     (&["offset.store.method", "offset.store.path"], "what is committed is what was delivered"),
     (&["auto.offset.reset"], "`start` of the source says it"),
     (&["group.id"], "`group` of the source says it"),
+    (&["group.protocol"], "`protocol` of the source says it"),
+    (&["enable.partition.eof"], "`until` of the source says it"),
 ];
 
 /// Parts of names whose values are never printed.

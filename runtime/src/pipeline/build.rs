@@ -30,10 +30,11 @@ use crate::sink::console::Console;
 use crate::sink::file::FileSink;
 use crate::sink::http::HttpSink;
 use crate::sink::null::Null;
-use crate::source::Open;
 use crate::source::file::Files;
 use crate::source::generate::Generator;
+use crate::source::kafka::Kafka;
 use crate::source::stdin::Stdin;
+use crate::source::{Open, Resume};
 use crate::wasm;
 
 /// The name of what is not a sink's: no sink may be called so.
@@ -94,7 +95,7 @@ pub(super) type Connects = BTreeMap<PathName, Arc<dyn Connect>>;
 /// Loads components and holds them against the plan; what is guaranteed then. Opens nothing, and connects to nothing.
 pub async fn check(plan: &Plan, host: &Host<'_>) -> Result<Vec<Guarantee>, Vec<Diagnostic>> {
     let connects = connects(plan, host).await?;
-    let replayable = |source: &config::Source| open(source, &host.run).replayable();
+    let replayable = |source: &config::Source| open(plan, source, &host.run).replayable();
     let stops_in_order = |pipeline: &str, sink: &str| {
         let path = PathName { pipeline: pipeline.into(), sink: sink.into() };
         connects.get(&path).is_some_and(|connect| connect.contract().stops_in_order)
@@ -121,7 +122,7 @@ pub async fn build(plan: &Plan, host: &Host<'_>) -> Result<Pipelines, BuildError
         overview: Overview { letters, dead_letters: Some(dead_letters), ..Overview::default() },
         from_start: host.from_start,
     };
-    let feeds = plan.sources.iter().map(|source| builder.feed(source, open(source, &host.run)));
+    let feeds = plan.sources.iter().map(|source| builder.feed(source, open(plan, source, &host.run)));
     let feeds = feeds.collect::<Result<_, _>>()?;
     Ok(Pipelines {
         feeds,
@@ -151,12 +152,15 @@ fn warn_of_orphans(buffers: &Path, plan: &Plan) {
     }
 }
 
-pub(super) fn open(source: &config::Source, run: &str) -> Box<dyn Open> {
+pub(super) fn open(plan: &Plan, source: &config::Source, run: &str) -> Box<dyn Open> {
     let framing = source.framing.clone();
     match &source.kind {
         SourceKind::Stdin(_) => Box::new(Stdin::new(framing, run)),
         SourceKind::File(settings) => Box::new(Files::new(settings.clone(), framing)),
         SourceKind::Generate(settings) => Box::new(Generator::new(settings.clone(), run)),
+        SourceKind::Kafka(settings) => {
+            Box::new(Kafka::new(&source.name, settings.clone(), plan.kafka(&settings.connection).cloned()))
+        }
     }
 }
 
@@ -301,7 +305,7 @@ impl Builder<'_> {
         }
         Ok(Feed {
             // What is rejected without a sink needs its events as much as a sink does.
-            resume: saved.resume(ledger.positions().keys()),
+            resume: Resume { from_start: self.from_start, ..saved.resume(ledger.positions().keys()) },
             dead_letters: self.counted(Arc::new(self.dead_letters.of(&name))),
             name,
             open,

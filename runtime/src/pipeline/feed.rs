@@ -139,9 +139,12 @@ impl Feed {
         let failed = |error| FeedError::NotOpened { source_name: self.name.clone(), error };
         let source = self.open.open(self.resume.clone()).await.map_err(failed)?;
         self.metrics.set_state(SourceState::Reading);
-        let mut running = Running { reading: true, aside: VecDeque::new(), failed: None, source, feed: self };
+        let (tick, aside) = (ticks(self.position_interval), VecDeque::new());
+        let mut running = Running { reading: true, listening: true, tick, aside, failed: None, source, feed: self };
         let ended = running.run().await;
         // Whatever happened: what is final is never to be delivered again.
+        running.acknowledge().await;
+        running.source.close().await;
         running.save().await;
         ended
     }
@@ -188,6 +191,10 @@ struct Running {
     feed: Feed,
     source: Box<dyn Source>,
     reading: bool,
+    /// Whether the source may still have something to say, such as that a partition is taken away.
+    listening: bool,
+    /// When positions are saved.
+    tick: Interval,
     /// What came while no events could be taken.
     aside: VecDeque<Input>,
     failed: Option<FeedError>,
@@ -195,25 +202,28 @@ struct Running {
 
 impl Running {
     async fn run(&mut self) -> Result<(), FeedError> {
-        let mut tick = ticks(self.feed.position_interval);
         while !self.feed.deliveries.is_empty() {
             if let Some(input) = self.aside.pop_front() {
                 self.take(input).await?;
                 continue;
             }
             let prompt = self.source.acknowledges_promptly();
+            let demand = if self.reading { Demand::Events } else { Demand::Nothing };
             tokio::select! {
                 biased;
                 Some(done) = self.feed.deliveries.join_next() => done??,
                 () = set(&mut self.feed.signals.stop), if self.reading => self.stop_reading(),
-                _ = tick.tick() => {
+                _ = self.tick.tick() => {
                     self.save().await;
                     self.reopen_abandoned().await?;
                 }
                 () = self.feed.ledger.changed(), if prompt => self.acknowledge().await,
-                input = self.source.next(Demand::Events), if self.reading => match input {
-                    Ok(input) => self.take(input).await?,
-                    Err(error) => self.source_failed(error),
+                input = self.source.next(demand), if self.listening => match input {
+                    Ok(input) if self.reading => self.take(input).await?,
+                    Err(error) if self.reading => self.source_failed(error),
+                    Ok(Input::Ended) | Err(_) => self.listening = false,
+                    // A block would not be taken, and is not acknowledged.
+                    Ok(input) => self.reassign(&input).await,
                 },
             }
         }
@@ -222,25 +232,35 @@ impl Running {
 
     async fn take(&mut self, input: Input) -> Result<(), FeedError> {
         match input {
-            Input::Assigned(_) | Input::Revoked(_) => self.reassign(&input),
+            Input::Assigned(_) | Input::Revoked(_) | Input::Rewound(_) => self.reassign(&input).await,
             Input::Block(block) => self.hand_on(&block).await?,
-            Input::Ended => self.stop_reading(),
+            Input::Ended => {
+                self.listening = false;
+                self.stop_reading();
+            }
         }
         Ok(())
     }
 
-    fn reassign(&self, input: &Input) {
+    async fn reassign(&mut self, input: &Input) {
+        if matches!(input, Input::Revoked(_)) {
+            self.acknowledge().await;
+        }
         let ledger = &self.feed.ledger;
         match input {
             Input::Assigned(partitions) => {
                 partitions.iter().for_each(|(partition, begin)| ledger.assign(partition, *begin))
             }
-            Input::Revoked(partitions) => partitions.iter().for_each(|partition| ledger.revoke(partition)),
+            Input::Revoked(partitions) => {
+                partitions.iter().for_each(|partition| ledger.revoke(partition));
+            }
+            Input::Rewound(partitions) => partitions.iter().for_each(|partition| ledger.rewind(partition)),
             Input::Block(_) | Input::Ended => {}
         }
     }
 
     fn source_failed(&mut self, error: SourceError) {
+        self.listening = false;
         self.failed = Some(FeedError::Source { source_name: self.feed.name.clone(), error });
         self.stop_reading();
     }
@@ -360,8 +380,11 @@ impl Running {
                 biased;
                 done = &mut what => break done,
                 Some(done) = self.feed.deliveries.join_next() => done??,
+                _ = self.tick.tick() => self.save().await,
                 input = self.source.next(Demand::Nothing), if self.reading => match input {
-                    Ok(input @ (Input::Assigned(_) | Input::Revoked(_))) => self.reassign(&input),
+                    Ok(input @ (Input::Assigned(_) | Input::Revoked(_) | Input::Rewound(_))) => {
+                        self.reassign(&input).await;
+                    }
                     // It would say so again and again, and nobody else would get to run.
                     Ok(Input::Ended) => {
                         self.reading = false;
@@ -413,6 +436,7 @@ impl Running {
     /// Acknowledges, and saves where everything goes on.
     async fn save(&mut self) {
         self.acknowledge().await;
+        self.feed.metrics.set_lag(self.source.lag());
         if !self.feed.open.replayable() {
             return;
         }
@@ -428,7 +452,8 @@ impl Running {
             return Ok(());
         }
         warn!(source = &*self.feed.name, "events were given up: the source is opened again where all are final");
-        let resume = Resume { positions: self.feed.ledger.acknowledged(), memo: self.source.memo() };
+        let (positions, memo) = (self.feed.ledger.acknowledged(), self.source.memo());
+        let resume = Resume { positions, memo, from_start: false };
         match self.feed.open.open(resume).await {
             Ok(source) => self.source = source,
             Err(error) => self.source_failed(error),

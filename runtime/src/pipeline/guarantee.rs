@@ -202,6 +202,7 @@ const LOSS: &[Rule<Loss>] = &[
 const DUPLICATES: &[Rule<Duplicates>] = &[
     (Duplicates::Possible, |f| time("position_interval", f.position_interval, f.replayable && !f.delivery.exactly_once), "after a kill, what was written and not yet saved as final comes again"),
     (Duplicates::Possible, |f| time("position_interval", f.position_interval, !f.replayable && f.on_disk()), "after a kill, what was written out of the disk buffer and not yet saved as final comes again"),
+    (Duplicates::Possible, |f| f.source("revoke_timeout", &f.revoked_after()?, !f.delivery.exactly_once), "what of a partition is on its way to the sink when another process gets it, and takes longer than this, comes again there"),
     (Duplicates::Possible, |f| number("retry.unknown", f.delivery.retry.unknown, f.tries_again() && !f.delivery.exactly_once), "a write that failed or gave no answer may have been done, and is tried again"),
     (Duplicates::Possible, |f| text("type", f.kind.type_name(), matches!(f.kind, SinkKind::Wasm(_))), "a batch in which the component traps is tried again in halves"),
 ];
@@ -253,6 +254,13 @@ impl Facts<'_> {
 
     fn starts_at_end(&self) -> bool {
         matches!(&self.source.kind, SourceKind::File(settings) if settings.start == Start::End)
+    }
+
+    fn revoked_after(&self) -> Option<String> {
+        match &self.source.kind {
+            SourceKind::Kafka(settings) => Some(units::duration::print(settings.revoke_timeout)),
+            SourceKind::Stdin(_) | SourceKind::File(_) | SourceKind::Generate(_) => None,
+        }
     }
 
     fn on_disk(&self) -> bool {

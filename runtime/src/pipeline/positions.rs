@@ -129,7 +129,8 @@ impl SavedSource {
 
     /// Where the source goes on: at the lowest position of the paths that there are now.
     pub(super) fn resume<'a>(&self, paths: impl Iterator<Item = &'a PathName>) -> Resume {
-        Resume { positions: lowest(paths.map(|path| self.path(path))), memo: self.memo.clone() }
+        let positions = lowest(paths.map(|path| self.path(path)));
+        Resume { positions, memo: self.memo.clone(), from_start: false }
     }
 }
 

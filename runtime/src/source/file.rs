@@ -201,7 +201,7 @@ mod tests {
                     run.lines.extend((0..payload.len()).map(|row| String::from_utf8_lossy(payload.value(row)).into()));
                     run.resume.positions.extend(block.ends);
                 }
-                Input::Revoked(_) => panic!("files are not revoked"),
+                Input::Revoked(_) | Input::Rewound(_) => panic!("files are not revoked"),
                 Input::Ended => break,
             }
         }

@@ -8,6 +8,7 @@ mod pool;
 mod settings;
 
 pub use lines::Lines;
+pub(in crate::source) use pool::Pool;
 pub use settings::{Framing, Settings};
 
 use crate::batch::Partition;

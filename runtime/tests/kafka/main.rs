@@ -7,3 +7,8 @@
 mod kafka;
 
 mod broker;
+mod scaling;
+mod source;
+#[path = "../cli/sump.rs"]
+#[allow(dead_code, reason = "shared with the tests of the command line")]
+mod sump;

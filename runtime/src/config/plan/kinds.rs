@@ -89,6 +89,8 @@ kinds! {
         File = "file", source::file::Settings;
         /// Made up.
         Generate = "generate", source::generate::Settings;
+        /// Topics of a Kafka cluster.
+        Kafka = "kafka", source::kafka::Settings;
     }
 }
 
@@ -112,7 +114,7 @@ impl SourceKind {
     /// The kinds that read bytes, and so have the settings of framing.
     pub(in crate::config) const FRAMED: &'static [&'static str] = &["stdin", "file"];
     /// The kinds that name a connection.
-    pub(in crate::config) const CONNECTED: &'static [&'static str] = &[];
+    pub(in crate::config) const CONNECTED: &'static [&'static str] = &["kafka"];
 }
 
 impl SinkKind {

@@ -25,7 +25,7 @@ type Told = BTreeMap<&'static str, (&'static str, Vec<String>)>;
 fn told(configuration: &str, stops_in_order: bool) -> Told {
     let text = Text::new("test.toml", configuration.to_owned());
     let (plan, _) = load_texts(&[text], &|_| None).unwrap_or_else(|problems| panic!("{problems:?}"));
-    let all = guarantees(&plan, |source| open(source, "run").replayable(), |_, _| stops_in_order);
+    let all = guarantees(&plan, |source| open(&plan, source, "run").replayable(), |_, _| stops_in_order);
     let [Guarantee { loss, duplicates, order, durability, dead_letters, .. }] = all.as_slice() else {
         panic!("there is one path")
     };

@@ -12,7 +12,7 @@ const KEPT: usize = 64;
 
 /// Gives out buffers, and remembers those that became columns.
 #[derive(Debug)]
-pub(super) struct Pool {
+pub(in crate::source) struct Pool {
     size: usize,
     /// Those that became columns, oldest first.
     columns: VecDeque<Buffer>,
@@ -21,12 +21,12 @@ pub(super) struct Pool {
 
 impl Pool {
     /// Buffers of `size` bytes.
-    pub(super) fn new(size: usize) -> Pool {
+    pub(in crate::source) fn new(size: usize) -> Pool {
         Pool { size, columns: VecDeque::with_capacity(KEPT), spare: None }
     }
 
     /// An empty buffer with room for `least` bytes and for the size of a read.
-    pub(super) fn buffer(&mut self, least: usize) -> Vec<u8> {
+    pub(in crate::source) fn buffer(&mut self, least: usize) -> Vec<u8> {
         let least = least.max(self.size);
         if let Some(spare) = self.spare.take_if(|spare| spare.capacity() >= least) {
             return spare;
@@ -39,7 +39,7 @@ impl Pool {
     }
 
     /// Makes a buffer a column: itself, or a copy where it is mostly empty and would keep more alive than it shows.
-    pub(super) fn column(&mut self, bytes: Vec<u8>) -> Buffer {
+    pub(in crate::source) fn column(&mut self, bytes: Vec<u8>) -> Buffer {
         if bytes.len() < bytes.capacity() / 2 {
             let copy = Buffer::from(&*bytes);
             self.give_back(bytes);
