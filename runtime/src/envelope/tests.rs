@@ -196,3 +196,16 @@ proptest! {
         prop_assert_eq!(ledger.abandoned().is_empty(), given_up == 0);
     }
 }
+
+#[test]
+fn a_partition_that_was_set_back_is_new_to_every_sink() {
+    let mut ledger = Ledger::new();
+    let partition = Partition::from("a");
+    let resume = BTreeMap::from([(partition.clone(), 20)]);
+    let sink = ledger.path(name("s"), resume, Arc::new(SinkMetrics::default()));
+    assert_eq!(sink.unseen(&block(&[("a", 0), ("a", 1), ("a", 2)]).batch, &RowSet::all(3)).len(), 1);
+    ledger.rewind(&partition);
+    ledger.assign(&partition, 0);
+    assert_eq!(at(&ledger, "a"), 0);
+    assert_eq!(sink.unseen(&block(&[("a", 0), ("a", 1), ("a", 2)]).batch, &RowSet::all(3)).len(), 3);
+}

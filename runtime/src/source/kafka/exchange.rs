@@ -221,3 +221,75 @@ fn without(block: Block, gone: &BTreeSet<&Partition>) -> Result<Option<Block>, A
         block.ends.into_iter().filter(|(partition, _)| !gone.contains(partition)).collect();
     Ok((!ends.is_empty()).then_some(Block { batch, ends, rejects: None }))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::batch::{BatchBuilder, Event};
+    use crate::source::kafka::begin::name;
+    use futures_util::FutureExt;
+
+    fn block(events: &[(i32, u64)]) -> Result<Input, SourceError> {
+        let mut builder = BatchBuilder::new();
+        let mut ends = BTreeMap::new();
+        for (number, position) in events {
+            builder.push(&name("t", *number), Event { position: *position, ..Event::default() });
+            ends.insert(name("t", *number), position + 1);
+        }
+        let batch = builder.finish().unwrap();
+        Ok(Input::Block(Box::new(Block { batch, ends: ends.into_iter().collect(), rejects: None })))
+    }
+
+    fn next(exchange: &Exchange, demand: Demand) -> Option<Input> {
+        exchange.next(demand).now_or_never().map(Result::unwrap)
+    }
+
+    #[test]
+    fn no_block_comes_where_none_can_be_taken_and_the_end_comes_after_all() {
+        let exchange = Exchange::new(BTreeMap::new());
+        assert!(next(&exchange, Demand::Events).is_none());
+        exchange.hand(Ok(Input::Assigned(vec![(name("t", 0), 0)])));
+        (0..AHEAD as u64).for_each(|position| exchange.hand(block(&[(0, position)])));
+        exchange.hand(Ok(Input::Ended));
+        assert!(!exchange.has_room());
+        assert!(matches!(next(&exchange, Demand::Nothing), Some(Input::Assigned(_))));
+        assert!(next(&exchange, Demand::Nothing).is_none());
+        assert!(matches!(next(&exchange, Demand::Events), Some(Input::Block(_))));
+        assert!(exchange.has_room() && next(&exchange, Demand::Nothing).is_none());
+        assert!(matches!(next(&exchange, Demand::Events), Some(Input::Block(_))));
+        for demand in [Demand::Nothing, Demand::Events, Demand::Nothing] {
+            assert!(matches!(next(&exchange, demand), Some(Input::Ended)));
+        }
+    }
+
+    #[test]
+    fn what_is_taken_away_is_withdrawn_and_told_before_all_else() {
+        let exchange = Exchange::new(BTreeMap::new());
+        exchange.hand(Ok(Input::Assigned(vec![(name("t", 0), 0), (name("t", 1), 0)])));
+        exchange.hand(block(&[(0, 0), (0, 1), (1, 0), (0, 2)]));
+        exchange.hand(block(&[(0, 3)]));
+        exchange.revoke(vec![name("t", 0)]).unwrap();
+        let Some(Input::Revoked(revoked)) = next(&exchange, Demand::Nothing) else { panic!() };
+        assert_eq!(revoked, [name("t", 0)]);
+        let Some(Input::Assigned(assigned)) = next(&exchange, Demand::Events) else { panic!() };
+        assert_eq!(assigned, [(name("t", 1), 0)]);
+        let Some(Input::Block(left)) = next(&exchange, Demand::Events) else { panic!() };
+        assert_eq!((left.batch.len(), left.batch.origin().partition_of(0)), (1, &name("t", 1)));
+        assert_eq!(left.ends, [(name("t", 1), 1)]);
+        assert!(next(&exchange, Demand::Events).is_none() && exchange.has_room());
+    }
+
+    #[test]
+    fn what_is_asked_for_is_told_once_and_the_close_for_good() {
+        let exchange = Exchange::new(BTreeMap::new());
+        exchange.acknowledge(&BTreeMap::from([(name("t", 0), 4)]));
+        exchange.acknowledge(&BTreeMap::from([(name("t", 0), 7)]));
+        exchange.release(vec![name("t", 1)]);
+        exchange.close();
+        let asked = exchange.asked();
+        assert_eq!(asked.acknowledged, BTreeMap::from([(name("t", 0), 7)]));
+        assert!(asked.close && asked.released.contains(&name("t", 1)));
+        let asked = exchange.asked();
+        assert!(asked.close && asked.released.is_empty() && asked.acknowledged.is_empty());
+    }
+}
