@@ -97,6 +97,14 @@ pub(crate) enum Defect {
     CoverRefused,
     /// An event that comes twice in one batch is written twice.
     RepeatInBatch,
+    /// Events of a partition that was taken away are delivered.
+    DeliverRevoked,
+    /// A partition is let go while calls with its events are in flight.
+    ForgetFlights,
+    /// A partition that was let go is acknowledged for.
+    AcknowledgeRevoked,
+    /// A partition is let go before what is final of it is acknowledged.
+    LetGoUnacknowledged,
 }
 
 /// Whether a defect is switched on.

@@ -120,6 +120,7 @@ impl Delivery {
     pub fn new(parts: Parts) -> Delivery {
         let Parts { path, settings, connect, dead_letters, buffer, metrics, keep_unfinished, give_up } = parts;
         let queue = Queue::new(&settings.buffer, buffer);
+        let revocations = queue.revocations();
         let lanes = Shared {
             gate: Gate::new(settings.gate.probe),
             contract: connect.contract().clone(),
@@ -133,6 +134,7 @@ impl Delivery {
             metrics,
             keep_unfinished,
             give_up,
+            revocations,
             jitter: fastrand::f64,
         };
         Delivery { queue, lanes: Arc::new(lanes) }

@@ -16,7 +16,7 @@ pub use block::{Block, Rejects};
 pub use charge::{Budget, Charge};
 pub use ledger::{Ledger, Path, PathName, Positions};
 pub use letter::Envelope;
-pub use receipt::{Final, Receipt};
+pub use receipt::{Final, Flight, Receipt};
 
 #[cfg(test)]
 mod tests;

@@ -114,6 +114,8 @@ pub struct SinkMetrics {
     pub dropped: Count,
     /// Events given up without being final.
     pub abandoned: Count,
+    /// Events given up because their partition was taken away.
+    pub revoked: Count,
     /// Events that became durable in the disk buffer.
     pub buffered: Count,
     /// Events that an earlier run left in the disk buffer.
@@ -143,7 +145,8 @@ pub struct SinkMetrics {
 impl SinkMetrics {
     /// Events on their way: routed, and not yet final.
     pub fn waiting(&self) -> u64 {
-        let done = self.written.get() + self.dead_lettered.get() + self.dropped.get() + self.abandoned.get();
+        let given_up = self.dropped.get() + self.abandoned.get() + self.revoked.get();
+        let done = self.written.get() + self.dead_lettered.get() + given_up;
         (self.events.get() + self.recovered.get()).saturating_sub(done + self.buffer_lost.get())
     }
 

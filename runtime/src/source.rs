@@ -9,6 +9,7 @@ pub mod stdin;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 
@@ -32,7 +33,10 @@ pub enum Input {
     Assigned(Vec<(Partition, u64)>),
     /// Events were read.
     Block(Box<Block>),
-    /// Partitions were taken away: their events that are still queued will be read by someone else.
+    /// Partitions are taken away. Their events that are still queued are given up, for someone else to read. The source
+    /// is asked for more only when those in flight are final or given up, or [`Open::revoke_timeout`] is over, and what
+    /// is final by then was acknowledged: with the next call of [`Source::next`] it may let the partitions go. Nothing is
+    /// acknowledged for them after that, until they are assigned again.
     Revoked(Vec<Partition>),
     /// Somebody set these partitions back: no sink passes over events of them that it had before. Comes before they are
     /// assigned.
@@ -100,6 +104,11 @@ pub trait Open: Send + Sync {
 
     /// Whether it ends by itself, so that a run that only reads such sources is over when they are.
     fn ends(&self) -> bool;
+
+    /// For how long calls in flight are waited for when a partition is taken away.
+    fn revoke_timeout(&self) -> Duration {
+        Duration::from_secs(30)
+    }
 
     /// Begins where `resume` says.
     async fn open(&self, resume: Resume) -> Result<Box<dyn Source>, SourceError>;

@@ -172,7 +172,7 @@ pub(super) const FAMILIES: &[Family] = &[
         kind: Kind::Counter,
         labels: &["pipeline", "sink", "outcome"],
         help: "Events that need no more attention in this run: `written`, `dead_lettered`, `dropped` because the buffer \
-               was full, or `abandoned`, which come again.",
+               was full, `revoked` with their partition, or `abandoned`, which come again.",
         samples: outcomes,
     },
     Family {
@@ -404,6 +404,7 @@ fn outcomes(seen: &Seen, out: &mut Samples) {
             ("written", &metrics.written),
             ("dead_lettered", &metrics.dead_lettered),
             ("dropped", &metrics.dropped),
+            ("revoked", &metrics.revoked),
             ("abandoned", &metrics.abandoned),
         ] {
             out.whole(&[&sink.path.pipeline, &sink.path.sink, &outcome], count.get());

@@ -9,6 +9,7 @@ use indexmap::IndexMap;
 use tokio::time::Instant;
 
 use super::Settings;
+use super::queue::give_up_revoked;
 use crate::batch::{Batch, RowSet};
 use crate::defect::{self, Defect};
 use crate::envelope::Envelope;
@@ -84,6 +85,19 @@ impl Batcher {
         for (destination, part) in destinations.into_iter().zip(envelope.scatter(&sets)?) {
             self.groups.entry(destination).or_default().push(since, part);
         }
+        Ok(())
+    }
+
+    /// Gives up the events whose partition was taken away.
+    ///
+    /// Fails when they can't be copied apart from others; those are given up too then.
+    pub(super) fn give_up_revoked(&mut self) -> Result<(), ArrowError> {
+        for group in self.groups.values_mut() {
+            give_up_revoked(&mut group.waiting)?;
+            group.events = group.waiting.iter().map(|(_, envelope)| envelope.len()).sum();
+            group.bytes = group.waiting.iter().map(|(_, envelope)| envelope.batch().bytes()).sum();
+        }
+        self.groups.retain(|_, group| !group.waiting.is_empty());
         Ok(())
     }
 

@@ -177,6 +177,18 @@ impl Gate {
         }
     }
 
+    /// Whoever passed has nothing to try after all: if that was to be the probe, another may be it at once.
+    pub(super) fn forgo(&self, pass: Pass) {
+        let mut state = self.state();
+        if state.closings == pass.closings
+            && let At::Probing { cause } = &state.at
+        {
+            state.at = At::Closed { cause: cause.clone(), until: Instant::now() };
+            drop(state);
+            self.shared.moved.notify_waiters();
+        }
+    }
+
     /// Nobody may pass until the next probe.
     pub(super) fn close(&self, cause: Cause) -> Pass {
         self.close_for(cause, self.shared.probe)
@@ -213,6 +225,7 @@ impl Gate {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use futures_util::FutureExt;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     fn halted() -> Cause {
@@ -275,6 +288,24 @@ mod tests {
         gate.close(Cause::DeadLettersFull);
         tokio::time::advance(Duration::from_secs(2)).await;
         assert_eq!(seconds(), [31, 5, 0, 2]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_probe_that_is_forgone_is_another_ones_at_once() {
+        let gate = Gate::new(Duration::from_secs(30));
+        let early = gate.pass().await;
+        gate.close(halted());
+        let began = Instant::now();
+        let probe = gate.pass().await;
+        gate.forgo(early);
+        assert!(gate.pass().now_or_never().is_none(), "one probes");
+        gate.forgo(probe);
+        assert_eq!(gate.closed(), Some(halted()));
+        let other = gate.pass().await;
+        assert_eq!(began.elapsed().as_secs(), 30);
+        gate.open(other);
+        gate.forgo(other);
+        assert_eq!(gate.closed(), None);
     }
 
     #[tokio::test(start_paused = true)]

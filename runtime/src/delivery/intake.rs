@@ -8,7 +8,7 @@ use tokio::time::{Instant, sleep_until};
 use super::Stopped;
 use super::batcher::{Batcher, Next};
 use super::lane::Shared;
-use super::queue::Queue;
+use super::queue::{Queue, Revocations};
 use crate::defect::{self, Defect};
 use crate::envelope::Envelope;
 
@@ -19,6 +19,7 @@ pub(super) struct Intake {
     shared: Arc<Shared>,
     /// While it is full nothing comes before something is final.
     queue: Queue,
+    revocations: Revocations,
 }
 
 /// Envelopes with the time of their arrival.
@@ -48,7 +49,8 @@ impl Supply {
 
 impl Intake {
     pub(super) fn new(supply: Supply, batcher: Batcher, shared: Arc<Shared>, queue: Queue) -> Intake {
-        Intake { supply, batcher, shared, queue }
+        let revocations = queue.revocations();
+        Intake { supply, batcher, shared, queue, revocations }
     }
 
     /// The next batch: full, or as old as it may get, or the last. `None` at the end, or when time is up. Nothing is lost when the future
@@ -57,6 +59,9 @@ impl Intake {
         let group = loop {
             if self.shared.is_given_up() {
                 return Ok(None);
+            }
+            if self.revocations.are_new() {
+                self.give_up_revoked()?;
             }
             let next = self.batcher.next();
             if let Next::Now(group) = next {
@@ -81,6 +86,7 @@ impl Intake {
                 // What waits for more would wait for itself.
                 () = self.queue.full(), if due.is_some() => break group,
                 () = self.shared.given_up() => return Ok(None),
+                () = self.revocations.next() => self.give_up_revoked()?,
             }
         };
         let parts = self.batcher.cut(group);
@@ -106,6 +112,11 @@ impl Intake {
                 self.shared.leave(envelope).await?;
             }
         }
+    }
+
+    /// Of what is not yet a batch.
+    fn give_up_revoked(&mut self) -> Result<(), Stopped> {
+        self.batcher.give_up_revoked().map_err(|error| self.shared.columns(error))
     }
 
     fn push(&mut self, since: Instant, envelope: Envelope) -> Result<(), Stopped> {

@@ -245,20 +245,20 @@ impl Shared {
     }
 
     /// Into the dead letters, durably, before anything is settled. Waits where they are full.
-    async fn bury(&self, piece: Piece, failure: &Failure) -> Result<(), Stopped> {
+    async fn bury(&self, mut piece: Piece, failure: &Failure) -> Result<(), Stopped> {
         if matches!(failure.kind, FailureKind::Rejected | FailureKind::Halted) {
             self.metrics.rejected.add(piece.envelope.len() as u64);
         }
-        let letter = DeadLetter {
-            path: &self.path,
-            batch: piece.envelope.batch(),
-            failure,
-            attempts: piece.story.tally.attempts,
-            since: piece.story.began.map(|(_, began)| began),
-            range: None,
-        };
-        let mut closed = None;
-        loop {
+        let (mut closed, mut revocations) = (None, self.revocations.clone());
+        while !piece.envelope.is_empty() {
+            let letter = DeadLetter {
+                path: &self.path,
+                batch: piece.envelope.batch(),
+                failure,
+                attempts: piece.story.tally.attempts,
+                since: piece.story.began.map(|(_, began)| began),
+                range: None,
+            };
             match self.dead_letters.put(letter).await {
                 Ok(()) => break,
                 Err(Unkept::Full { .. }) if defect::on(Defect::SettleBeforeDurable) => break,
@@ -270,6 +270,7 @@ impl Shared {
                     tokio::select! {
                         biased;
                         () = sleep(self.settings.gate.probe) => {}
+                        () = revocations.next() => self.give_up_revoked(&mut piece.envelope)?,
                         // Given up, to be read again.
                         () = self.given_up() => return Ok(()),
                     }

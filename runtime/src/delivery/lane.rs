@@ -19,12 +19,13 @@ use super::in_flight::InFlight;
 use super::instances::{Answer, Instances};
 use super::intake::Intake;
 use super::pace::Pace;
+use super::queue::Revocations;
 use super::retry::Tally;
 use super::search::Search;
 use super::settings::Settings;
 use crate::batch::Batch;
 use crate::defect::{self, Defect};
-use crate::envelope::{Envelope, Final, PathName};
+use crate::envelope::{Envelope, Final, Flight, PathName};
 use crate::metrics::SinkMetrics;
 use crate::sink::{Contract, Failure, FailureKind, Next, Outcome, WriteContext};
 
@@ -43,6 +44,7 @@ pub(super) struct Shared {
     pub(super) metrics: Arc<SinkMetrics>,
     pub(super) keep_unfinished: bool,
     pub(super) give_up: watch::Receiver<bool>,
+    pub(super) revocations: Revocations,
     pub(super) jitter: fn() -> f64,
 }
 
@@ -162,32 +164,45 @@ impl Lane {
                     None => continue,
                 }
             }
-            let answer = tokio::select! {
+            let answered = tokio::select! {
                 biased;
-                answer = self.next_answer(&mut piece, &mut round.pass) => answer,
+                answered = self.next_answer(&mut piece, &mut round.pass) => answered,
                 () = self.shared.given_up() => {
                     round.left.push_front(piece);
                     return self.leave(round).await;
                 }
             };
+            // In flight until it is judged: what is final by then is acknowledged before a partition goes.
+            let Some((answer, flight)) = answered? else { continue };
             self.judge(piece, answer, &mut round).await?;
+            drop(flight);
             self.shared.instances.close_left(self.shared.settings.timeout).await;
         }
         Ok(())
     }
 
-    /// What came of the piece, as far as anything can be concluded from it.
-    async fn next_answer(&self, piece: &mut Piece, pass: &mut Pass) -> Answer {
-        let Some(exactly_once) = self.shared.exactly_once.get() else { return self.attempt(piece, pass).await };
+    /// What came of the piece, as far as anything can be concluded from it, and its flight, if it was called. `None` where
+    /// nothing is left of it.
+    async fn next_answer(
+        &self,
+        piece: &mut Piece,
+        pass: &mut Pass,
+    ) -> Result<Option<(Answer, Option<Flight>)>, Stopped> {
+        let Some(exactly_once) = self.shared.exactly_once.get() else {
+            return self
+                .attempt(piece, pass)
+                .await
+                .map(|attempted| attempted.map(|(answer, flight)| (answer, Some(flight))));
+        };
         if exactly_once.is_unsettled() {
             *pass = self.shared.gate.pass().await;
-            return self.ask(exactly_once).await;
+            return Ok(Some((self.ask(exactly_once).await, None)));
         }
         if let Some(answer) = piece.pending.take() {
-            return answer;
+            return Ok(Some((answer, None)));
         }
-        let answer = self.attempt(piece, pass).await;
-        match exactly_once.conclude(answer, piece.envelope.batch().origin()) {
+        let Some((answer, flight)) = self.attempt(piece, pass).await? else { return Ok(None) };
+        let answer = match exactly_once.conclude(answer, piece.envelope.batch().origin()) {
             Ok(answer) => answer,
             Err(open) => {
                 piece.pending = Some(open);
@@ -197,7 +212,8 @@ impl Lane {
                 self.shared.instances.close_left(within).await;
                 self.ask(exactly_once).await
             }
-        }
+        };
+        Ok(Some((answer, Some(flight))))
     }
 
     /// Lets the sink say what it has, or go back to what it should have.
@@ -241,19 +257,10 @@ impl Lane {
         Ok((!envelope.is_empty()).then_some(Piece { envelope, story, pending }))
     }
 
-    async fn attempt(&self, piece: &mut Piece, pass: &mut Pass) -> Answer {
-        if let Some(time) = piece.story.not_before {
-            sleep_until(time).await;
-        }
-        let Shared { gate, instances, in_flight, pace, metrics, exactly_once, .. } = &*self.shared;
-        loop {
-            *pass = gate.pass().await;
-            pace.take(piece.envelope.len()).await;
-            // While it waited for its time, another call may have closed the gate.
-            if gate.lets_in(*pass) || defect::on(Defect::PassBeforePace) {
-                break;
-            }
-        }
+    /// Calls the sink when its turn comes. `None` where nothing is left: the partitions of all events were taken away.
+    async fn attempt(&self, piece: &mut Piece, pass: &mut Pass) -> Result<Option<(Answer, Flight)>, Stopped> {
+        let Shared { instances, in_flight, metrics, exactly_once, .. } = &*self.shared;
+        let Some(flight) = self.turn(piece, pass).await? else { return Ok(None) };
         let now = Instant::now();
         piece.story.began.get_or_insert_with(|| (now, SystemTime::now()));
         let next = exactly_once.get().map(|exactly_once| exactly_once.offer(&piece.envelope));
@@ -266,7 +273,47 @@ impl Lane {
         };
         call.ended(now.elapsed(), answer.is_overload());
         metrics.attempted(now.elapsed());
-        answer
+        Ok(Some((answer, flight)))
+    }
+
+    /// Waits until its time has come, the gate is open, and its rate allows it. What is revoked meanwhile is given up.
+    async fn turn(&self, piece: &mut Piece, pass: &mut Pass) -> Result<Option<Flight>, Stopped> {
+        let Shared { gate, pace, .. } = &*self.shared;
+        let mut revocations = self.shared.revocations.clone();
+        loop {
+            let through = async {
+                if let Some(time) = piece.story.not_before {
+                    sleep_until(time).await;
+                }
+                gate.pass().await
+            };
+            tokio::select! {
+                biased;
+                passed = through => *pass = passed,
+                () = revocations.next() => {
+                    self.shared.give_up_revoked(&mut piece.envelope)?;
+                    if piece.envelope.is_empty() {
+                        return Ok(None);
+                    }
+                    continue;
+                }
+            }
+            pace.take(piece.envelope.len()).await;
+            // While it waited for its time, another call may have closed the gate.
+            if gate.lets_in(*pass) || defect::on(Defect::PassBeforePace) {
+                break;
+            }
+        }
+        loop {
+            if let Some(flight) = piece.envelope.depart() {
+                return Ok(Some(flight));
+            }
+            self.shared.give_up_revoked(&mut piece.envelope)?;
+            if piece.envelope.is_empty() {
+                gate.forgo(*pass);
+                return Ok(None);
+            }
+        }
     }
 
     /// Time is up: nothing more is tried.
@@ -321,6 +368,11 @@ impl Shared {
             }
             Err(unkept) => Err(Stopped::DeadLetters { path: self.path.clone(), message: unkept.to_string() }),
         }
+    }
+
+    /// Gives up the events whose partition was taken away.
+    pub(super) fn give_up_revoked(&self, envelope: &mut Envelope) -> Result<(), Stopped> {
+        envelope.give_up_revoked().map_err(|error| self.columns(error))
     }
 
     /// What a lane's task left.

@@ -1,10 +1,11 @@
 //! What waits for a sink, bounded in bytes.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use arrow_schema::ArrowError;
 use futures_util::FutureExt;
 use tokio::sync::Notify;
 use tokio::time::Instant;
@@ -37,6 +38,9 @@ struct Shared {
     full: AtomicBool,
     became_full: Notify,
     buffer: Option<Buffer>,
+    /// How often partitions were taken away.
+    revocations: AtomicU64,
+    revoked: Notify,
     /// Whether new events go into the buffer too, and not only what is left in it out of it.
     on_disk: bool,
 }
@@ -78,6 +82,8 @@ impl Queue {
             full: AtomicBool::new(false),
             became_full: Notify::new(),
             buffer,
+            revocations: AtomicU64::new(0),
+            revoked: Notify::new(),
             on_disk,
         };
         Queue { shared: Arc::new(shared) }
@@ -158,6 +164,24 @@ impl Queue {
         }
         drop(waiting);
         self.shared.arrived.notify_one();
+    }
+
+    /// Gives up the events here whose partition was taken away, and lets everybody know who took some out.
+    ///
+    /// Fails when they can't be copied apart from others; those are given up too then.
+    pub fn give_up_revoked(&self) -> Result<(), ArrowError> {
+        let mut waiting = self.waiting();
+        give_up_revoked(&mut waiting.envelopes)?;
+        waiting.held.as_mut().map_or(Ok(()), give_up_revoked)?;
+        drop(waiting);
+        self.shared.revocations.fetch_add(1, Ordering::Relaxed);
+        self.shared.revoked.notify_waiters();
+        Ok(())
+    }
+
+    /// Tells when partitions were taken away from now on.
+    pub(super) fn revocations(&self) -> Revocations {
+        Revocations { queue: self.clone(), seen: self.shared.revocations.load(Ordering::Relaxed) }
     }
 
     /// Nothing more comes.
@@ -251,4 +275,44 @@ impl Queue {
         // A queue is whole between any two of its operations, whoever panicked.
         self.shared.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Tells somebody who holds events when partitions were taken away. Whoever waits hears of it in turn: the same schedule
+/// is always the same.
+#[derive(Clone, Debug)]
+pub(super) struct Revocations {
+    queue: Queue,
+    seen: u64,
+}
+
+impl Revocations {
+    /// Whether there were any since this was asked last.
+    pub(super) fn are_new(&mut self) -> bool {
+        let now = self.queue.shared.revocations.load(Ordering::Relaxed);
+        std::mem::replace(&mut self.seen, now) != now
+    }
+
+    /// Waits for the next.
+    pub(super) async fn next(&mut self) {
+        loop {
+            let revoked = self.queue.shared.revoked.notified();
+            tokio::pin!(revoked);
+            // Registered before looking: one between looking and waiting is not missed.
+            revoked.as_mut().enable();
+            let now = self.queue.shared.revocations.load(Ordering::Relaxed);
+            if std::mem::replace(&mut self.seen, now) != now {
+                return;
+            }
+            revoked.await;
+        }
+    }
+}
+
+/// Of envelopes with the time of their arrival, those whose partition was taken away are given up.
+pub(super) fn give_up_revoked(waiting: &mut VecDeque<(Instant, Envelope)>) -> Result<(), ArrowError> {
+    for (_, envelope) in &mut *waiting {
+        envelope.give_up_revoked()?;
+    }
+    waiting.retain(|(_, envelope)| !envelope.is_empty());
+    Ok(())
 }

@@ -39,6 +39,7 @@ pub type Positions = BTreeMap<PathName, BTreeMap<Partition, u64>>;
 pub struct Ledger {
     paths: Vec<Path>,
     changed: Arc<Notify>,
+    landed: Arc<Notify>,
 }
 
 impl Ledger {
@@ -64,23 +65,54 @@ impl Ledger {
         metrics: Arc<SinkMetrics>,
         buffered: bool,
     ) -> Path {
-        let (assignments, changed) = (Mutex::default(), self.changed.clone());
+        let (assignments, changed, landed) = (Mutex::default(), self.changed.clone(), self.landed.clone());
         let resume = RwLock::new(Arc::new(resume));
-        let path = Path(Arc::new(Shared { name, metrics, resume, buffered, assignments, changed }));
+        let path = Path(Arc::new(Shared { name, metrics, resume, buffered, assignments, changed, landed }));
         self.paths.push(path.clone());
         path
     }
 
     /// Begins an assignment of a partition on every path, at the position of its first event to come.
-    /// What is settled for an earlier assignment of it counts no more.
+    /// What is settled for an earlier assignment of it counts no more, and what is queued of that is revoked.
     pub fn assign(&self, partition: &Partition, begin: u64) {
         for path in &self.paths {
             path.0.assign(partition, begin);
         }
     }
 
-    /// Ends the assignment of a partition: what is settled for it counts no more. Its positions stay.
+    /// Takes a partition away: no call with events of it begins from here on, and whoever holds some gives them up. What
+    /// is in flight still counts, until the assignment [ends](Self::end).
     pub fn revoke(&self, partition: &Partition) {
+        for path in &self.paths {
+            if let Some(assignment) = locked(&path.0.assignments).get(partition) {
+                assignment.progress().revoke();
+            }
+        }
+    }
+
+    /// Returns once nothing is in flight of partitions that were revoked.
+    pub async fn landed(&self, partitions: &[Partition]) {
+        loop {
+            let landed = self.landed.notified();
+            tokio::pin!(landed);
+            // Registered before looking: what lands between looking and waiting is not missed.
+            landed.as_mut().enable();
+            if !partitions.iter().any(|partition| self.is_in_flight(partition)) {
+                return;
+            }
+            landed.await;
+        }
+    }
+
+    fn is_in_flight(&self, partition: &Partition) -> bool {
+        let in_flight = |path: &Path| {
+            locked(&path.0.assignments).get(partition).is_some_and(|assignment| assignment.progress().is_in_flight())
+        };
+        self.paths.iter().any(in_flight) && !defect::on(Defect::ForgetFlights)
+    }
+
+    /// Ends the assignment of a partition: what is settled for it counts no more. Its positions stay.
+    pub fn end(&self, partition: &Partition) {
         for path in &self.paths {
             locked(&path.0.assignments).remove(partition);
         }
@@ -165,6 +197,7 @@ struct Shared {
     buffered: bool,
     assignments: Mutex<BTreeMap<Partition, Arc<Assignment>>>,
     changed: Arc<Notify>,
+    landed: Arc<Notify>,
 }
 
 impl Path {
@@ -266,7 +299,10 @@ impl Shared {
         let begin = self.resume().get(partition).map_or(begin, |resume| begin.max(*resume));
         let progress = Mutex::new(Progress::new(begin));
         let assignment = Assignment { partition: partition.clone(), progress, path: self.clone() };
-        locked(&self.assignments).insert(partition.clone(), Arc::new(assignment));
+        let before = locked(&self.assignments).insert(partition.clone(), Arc::new(assignment));
+        if let Some(before) = before {
+            before.progress().revoke();
+        }
     }
 
     fn assignment(self: &Arc<Self>, partition: &Partition, begin: u64) -> Arc<Assignment> {
@@ -324,11 +360,31 @@ impl Assignment {
     }
 
     pub(super) fn abandon(&self, events: u64) {
+        let mut progress = self.progress();
+        if progress.is_revoked() {
+            return self.path.metrics.revoked.add(events);
+        }
+        progress.abandon();
+        drop(progress);
         if !self.path.buffered {
             self.path.metrics.abandoned.add(events);
         }
-        self.progress().abandon();
         self.path.changed.notify_one();
+    }
+
+    pub(super) fn is_revoked(&self) -> bool {
+        self.progress().is_revoked()
+    }
+
+    /// See [`Progress::depart`].
+    pub(super) fn depart(&self) -> bool {
+        self.progress().depart()
+    }
+
+    pub(super) fn land(&self) {
+        if self.progress().land() {
+            self.path.landed.notify_waiters();
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use arrow_schema::ArrowError;
 
-use super::{Charge, Final, Receipt};
+use super::{Charge, Final, Flight, Receipt};
 use crate::batch::{Batch, Partition, RowSet};
 use crate::defect::{self, Defect};
 
@@ -60,6 +60,26 @@ impl Envelope {
             std::mem::forget(self.charge);
         }
         self.receipt.settle(how);
+    }
+
+    /// The events go to their sink. None where the partition of some was taken away.
+    pub fn depart(&self) -> Option<Flight> {
+        self.receipt.depart()
+    }
+
+    /// Gives up the events whose partition was taken away: who has it now reads them.
+    ///
+    /// Fails when the others can't be copied apart; all are given up then.
+    pub fn give_up_revoked(&mut self) -> Result<(), ArrowError> {
+        let revoked = self.receipt.revoked();
+        if revoked.is_empty() || defect::on(Defect::DeliverRevoked) {
+            return Ok(());
+        }
+        let whole = std::mem::take(self);
+        if !revoked.is_all(whole.len()) {
+            (_, *self) = whole.select(&revoked)?;
+        }
+        Ok(())
     }
 
     /// Splits off the first `rows`, sharing the columns; this keeps the rest. There must be so many.

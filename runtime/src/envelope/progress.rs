@@ -5,6 +5,8 @@ use std::ops::Range;
 
 use arrow_buffer::ScalarBuffer;
 
+use crate::defect::{self, Defect};
+
 /// Which events of an assignment are final, and the position up to which all are.
 ///
 /// Events that a path takes are numbered from 0, without gaps, whatever the routes left out between them. What is kept
@@ -21,6 +23,10 @@ pub(super) struct Progress {
     chunks: VecDeque<Chunk>,
     open: u64,
     abandoned: bool,
+    /// The partition was taken away: no call with events of this assignment begins any more.
+    revoked: bool,
+    /// Calls with events of this assignment, and whatever else may still make some of them final.
+    flights: usize,
 }
 
 /// Events that were taken together.
@@ -39,7 +45,7 @@ struct Chunk {
 impl Progress {
     /// An assignment that begins at a position.
     pub(super) fn new(begin: u64) -> Progress {
-        Progress { end: begin, next: 0, chunks: VecDeque::new(), open: 0, abandoned: false }
+        Progress { end: begin, next: 0, chunks: VecDeque::new(), open: 0, abandoned: false, revoked: false, flights: 0 }
     }
 
     /// Numbers events by their positions, which ascend. Returns their numbers.
@@ -91,6 +97,32 @@ impl Progress {
 
     pub(super) fn is_abandoned(&self) -> bool {
         self.abandoned
+    }
+
+    /// The partition is taken away.
+    pub(super) fn revoke(&mut self) {
+        self.revoked = true;
+    }
+
+    pub(super) fn is_revoked(&self) -> bool {
+        self.revoked
+    }
+
+    /// Some of its events go to the sink, unless the partition was taken away.
+    pub(super) fn depart(&mut self) -> bool {
+        let may = !self.revoked || defect::on(Defect::DeliverRevoked);
+        self.flights += usize::from(may);
+        may
+    }
+
+    /// They came back. Whether somebody may wait for that.
+    pub(super) fn land(&mut self) -> bool {
+        self.flights -= 1;
+        self.revoked && self.flights == 0
+    }
+
+    pub(super) fn is_in_flight(&self) -> bool {
+        self.flights > 0
     }
 
     /// Where to go on: everything before it is final.

@@ -52,7 +52,44 @@ impl Part {
     }
 }
 
+/// Events that are with a sink, or on their way to something else that makes them final. Who takes a partition away waits
+/// for those of it to come back; dropping this says that they have.
+#[must_use]
+#[derive(Debug, Default)]
+pub struct Flight {
+    of: Vec<Arc<Assignment>>,
+}
+
+impl Drop for Flight {
+    fn drop(&mut self) {
+        self.of.iter().for_each(|assignment| assignment.land());
+    }
+}
+
 impl Receipt {
+    /// The events go to their sink. None where the partition of some was taken away.
+    pub(super) fn depart(&self) -> Option<Flight> {
+        let mut flight = Flight { of: Vec::with_capacity(self.parts.len()) };
+        for part in &self.parts {
+            if !part.assignment.depart() {
+                return None;
+            }
+            flight.of.push(part.assignment.clone());
+        }
+        Some(flight)
+    }
+
+    /// The rows whose partition was taken away.
+    pub(super) fn revoked(&self) -> RowSet {
+        let mut row = 0;
+        let revoked = self.parts.iter().filter_map(|part| {
+            let rows = row..row + part.rows() as u32;
+            row = rows.end;
+            part.assignment.is_revoked().then_some(rows)
+        });
+        RowSet::from_ranges(revoked)
+    }
+
     pub(super) fn push(&mut self, assignment: &Arc<Assignment>, numbers: Range<u64>) {
         if numbers.is_empty() {
             return;

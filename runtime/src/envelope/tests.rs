@@ -81,7 +81,7 @@ fn settlements_of_an_earlier_assignment_count_no_more() {
     let partition = Partition::from("a");
     ledger.assign(&partition, 0);
     let early = take(&sink, &block(&[("a", 0)]));
-    ledger.revoke(&partition);
+    ledger.end(&partition);
     assert!(ledger.acknowledged().is_empty());
     ledger.assign(&partition, 0);
     let late = take(&sink, &block(&[("a", 0)]));
@@ -208,4 +208,43 @@ fn a_partition_that_was_set_back_is_new_to_every_sink() {
     ledger.assign(&partition, 0);
     assert_eq!(at(&ledger, "a"), 0);
     assert_eq!(sink.unseen(&block(&[("a", 0), ("a", 1), ("a", 2)]).batch, &RowSet::all(3)).len(), 3);
+}
+
+#[tokio::test]
+async fn a_partition_is_let_go_when_its_calls_are_over() {
+    use futures_util::FutureExt;
+    let mut ledger = Ledger::new();
+    let metrics = Arc::new(SinkMetrics::default());
+    let sink = ledger.path(name("s"), BTreeMap::new(), metrics.clone());
+    let partitions = [Partition::from("a")];
+    let mut called = take(&sink, &block(&[("a", 0), ("b", 0), ("a", 1)]));
+    let mut queued = take(&sink, &block(&[("a", 2), ("b", 1), ("a", 3), ("a", 4)]));
+    let flight = called.depart().expect("nothing is taken away");
+    ledger.revoke(&partitions[0]);
+    assert!(queued.depart().is_none() && called.depart().is_none());
+    queued.give_up_revoked().unwrap();
+    assert_eq!((queued.batch().origin().positions(), metrics.revoked.get()), (&[10][..], 3));
+    assert!(queued.depart().is_some(), "what is left may go");
+    assert!(ledger.landed(&partitions).now_or_never().is_none(), "a call is in flight");
+    // What its answer makes final still counts.
+    called.split_front(1).settle(Final::Written);
+    called.give_up_revoked().unwrap();
+    drop(flight);
+    assert!(ledger.landed(&partitions).now_or_never().is_some());
+    assert_eq!(at(&ledger, "a"), 10);
+    ledger.end(&partitions[0]);
+    assert!(!ledger.acknowledged().contains_key(&partitions[0]) && ledger.abandoned().is_empty());
+    assert_eq!((called.len(), metrics.revoked.get(), metrics.abandoned.get()), (1, 4, 0));
+}
+
+#[test]
+fn what_is_queued_of_a_partition_that_is_assigned_anew_is_given_up() {
+    let mut ledger = Ledger::new();
+    let sink = path(&mut ledger, "s");
+    let mut queued = take(&sink, &block(&[("a", 0), ("a", 1)]));
+    ledger.assign(&Partition::from("a"), 0);
+    queued.give_up_revoked().unwrap();
+    assert!(queued.is_empty());
+    take(&sink, &block(&[("a", 0)])).settle(Final::Written);
+    assert_eq!(at(&ledger, "a"), 10);
 }

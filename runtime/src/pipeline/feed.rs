@@ -8,13 +8,13 @@ use arrow_schema::ArrowError;
 use futures_util::FutureExt;
 use tokio::sync::watch;
 use tokio::task::{JoinError, JoinSet};
-use tokio::time::{Instant, Interval, timeout};
+use tokio::time::{Instant, Interval, timeout, timeout_at};
 use tracing::{error, warn};
 
 use super::keys::Keys;
 use super::positions::{Store, lowest};
 use super::route::{Routed, Router};
-use crate::batch::{RowSet, Uneven};
+use crate::batch::{Partition, RowSet, Uneven};
 use crate::defect::{self, Defect};
 use crate::delivery::{Cause, DeadLetter, DeadLetters, ExactlyOnce, Gate, Queue, Stopped, Unkept};
 use crate::envelope::{Block, Charge, Envelope, Final, Ledger, Path};
@@ -140,7 +140,8 @@ impl Feed {
         let source = self.open.open(self.resume.clone()).await.map_err(failed)?;
         self.metrics.set_state(SourceState::Reading);
         let (tick, aside) = (ticks(self.position_interval), VecDeque::new());
-        let mut running = Running { reading: true, listening: true, tick, aside, failed: None, source, feed: self };
+        let mut running =
+            Running { reading: true, listening: true, tick, aside, failed: None, leaving: None, source, feed: self };
         let ended = running.run().await;
         // Whatever happened: what is final is never to be delivered again.
         running.acknowledge().await;
@@ -198,6 +199,24 @@ struct Running {
     /// What came while no events could be taken.
     aside: VecDeque<Input>,
     failed: Option<FeedError>,
+    leaving: Option<Leaving>,
+}
+
+/// Partitions that are being taken away, while events of theirs are in flight. The source is asked for nothing meanwhile.
+struct Leaving {
+    partitions: Vec<Partition>,
+    until: Instant,
+}
+
+/// Returns once nothing of these is in flight any more, or is not waited for.
+async fn landed(ledger: &Ledger, leaving: Option<&Leaving>) {
+    let Some(Leaving { partitions, until }) = leaving else { return std::future::pending().await };
+    if timeout_at(*until, ledger.landed(partitions)).await.is_err() {
+        warn!(
+            ?partitions,
+            "calls are still in flight with events of partitions that go to someone else: they may come twice"
+        );
+    }
 }
 
 impl Running {
@@ -217,13 +236,14 @@ impl Running {
                     self.save().await;
                     self.reopen_abandoned().await?;
                 }
+                () = landed(&self.feed.ledger, self.leaving.as_ref()) => self.let_go().await,
                 () = self.feed.ledger.changed(), if prompt => self.acknowledge().await,
-                input = self.source.next(demand), if self.listening => match input {
+                input = self.source.next(demand), if self.listening && self.leaving.is_none() => match input {
                     Ok(input) if self.reading => self.take(input).await?,
                     Err(error) if self.reading => self.source_failed(error),
                     Ok(Input::Ended) | Err(_) => self.listening = false,
                     // A block would not be taken, and is not acknowledged.
-                    Ok(input) => self.reassign(&input).await,
+                    Ok(input) => self.reassign(input)?,
                 },
             }
         }
@@ -232,7 +252,7 @@ impl Running {
 
     async fn take(&mut self, input: Input) -> Result<(), FeedError> {
         match input {
-            Input::Assigned(_) | Input::Revoked(_) | Input::Rewound(_) => self.reassign(&input).await,
+            Input::Assigned(_) | Input::Revoked(_) | Input::Rewound(_) => self.reassign(input)?,
             Input::Block(block) => self.hand_on(&block).await?,
             Input::Ended => {
                 self.listening = false;
@@ -242,10 +262,7 @@ impl Running {
         Ok(())
     }
 
-    async fn reassign(&mut self, input: &Input) {
-        if matches!(input, Input::Revoked(_)) {
-            self.acknowledge().await;
-        }
+    fn reassign(&mut self, input: Input) -> Result<(), FeedError> {
         let ledger = &self.feed.ledger;
         match input {
             Input::Assigned(partitions) => {
@@ -253,9 +270,27 @@ impl Running {
             }
             Input::Revoked(partitions) => {
                 partitions.iter().for_each(|partition| ledger.revoke(partition));
+                let until = Instant::now() + self.feed.open.revoke_timeout();
+                self.leaving = Some(Leaving { partitions, until });
             }
             Input::Rewound(partitions) => partitions.iter().for_each(|partition| ledger.rewind(partition)),
-            Input::Block(_) | Input::Ended => {}
+            Input::Block(_) | Input::Ended => return Ok(()),
+        }
+        // What is queued of an earlier assignment comes again, here or elsewhere.
+        self.feed.fans.iter().flat_map(|fan| &fan.sinks).try_for_each(|sink| sink.queue.give_up_revoked())?;
+        Ok(())
+    }
+
+    /// Partitions that were taken away are no business of this run any more. What is final of them is told first.
+    async fn let_go(&mut self) {
+        if !defect::on(Defect::LetGoUnacknowledged) {
+            self.acknowledge().await;
+        }
+        let leaving = self.leaving.take();
+        for partition in leaving.iter().flat_map(|leaving| &leaving.partitions) {
+            if !defect::on(Defect::AcknowledgeRevoked) {
+                self.feed.ledger.end(partition);
+            }
         }
     }
 
@@ -319,13 +354,21 @@ impl Running {
         Ok(())
     }
 
-    async fn enqueue(&mut self, fan: usize, sink: usize, envelope: Envelope) -> Result<(), FeedError> {
+    async fn enqueue(&mut self, fan: usize, sink: usize, mut envelope: Envelope) -> Result<(), FeedError> {
+        envelope.give_up_revoked()?;
+        if envelope.is_empty() {
+            return Ok(());
+        }
         let Outlet { path, queue, gate, required, .. } = &self.feed.fans[fan].sinks[sink];
         let may_divert = !required || defect::on(Defect::DivertRequired);
         let (path, queue, gate) = (path.clone(), queue.clone(), may_divert.then(|| gate.clone()));
         match self.room(&queue, gate, envelope.batch().bytes()).await? {
             Room::Made(room) => {
-                queue.push(envelope, room);
+                // Once more: a partition may have been taken away while there was no room.
+                envelope.give_up_revoked()?;
+                if !envelope.is_empty() {
+                    queue.push(envelope, room);
+                }
                 Ok(())
             }
             Room::Refused(cause) => {
@@ -381,10 +424,9 @@ impl Running {
                 done = &mut what => break done,
                 Some(done) = self.feed.deliveries.join_next() => done??,
                 _ = self.tick.tick() => self.save().await,
-                input = self.source.next(Demand::Nothing), if self.reading => match input {
-                    Ok(input @ (Input::Assigned(_) | Input::Revoked(_) | Input::Rewound(_))) => {
-                        self.reassign(&input).await;
-                    }
+                () = landed(&self.feed.ledger, self.leaving.as_ref()) => self.let_go().await,
+                input = self.source.next(Demand::Nothing), if self.reading && self.leaving.is_none() => match input {
+                    Ok(input @ (Input::Assigned(_) | Input::Revoked(_) | Input::Rewound(_))) => self.reassign(input)?,
                     // It would say so again and again, and nobody else would get to run.
                     Ok(Input::Ended) => {
                         self.reading = false;
@@ -404,12 +446,13 @@ impl Running {
     }
 
     async fn reject(&mut self, rejected: Rejected) -> Result<(), FeedError> {
-        let Rejected { to, path, envelope, failure, range } = rejected;
-        if envelope.is_empty() {
-            return Ok(());
-        }
-        let letter = DeadLetter { range, ..DeadLetter::untried(path.name(), envelope.batch(), &failure) };
+        let Rejected { to, path, mut envelope, failure, range } = rejected;
         loop {
+            envelope.give_up_revoked()?;
+            if envelope.is_empty() {
+                return Ok(());
+            }
+            let letter = DeadLetter { range, ..DeadLetter::untried(path.name(), envelope.batch(), &failure) };
             match self.wait_for(to.put(letter)).await? {
                 Ok(()) => break envelope.settle(Final::DeadLettered),
                 Err(Unkept::Failed { message }) => return Err(FeedError::DeadLetters(message)),
@@ -448,7 +491,8 @@ impl Running {
 
     /// Events were given up while the run goes on: they are read again, from what is final.
     async fn reopen_abandoned(&mut self) -> Result<(), FeedError> {
-        if !self.reading || !self.feed.open.replayable() || self.feed.ledger.abandoned().is_empty() {
+        let waits = !self.reading || self.leaving.is_some();
+        if waits || !self.feed.open.replayable() || self.feed.ledger.abandoned().is_empty() {
             return Ok(());
         }
         warn!(source = &*self.feed.name, "events were given up: the source is opened again where all are final");

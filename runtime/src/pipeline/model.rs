@@ -19,6 +19,7 @@ mod letters;
 mod once;
 mod order;
 mod rate;
+mod revoked;
 mod run;
 mod schedule;
 mod shrink;

@@ -104,6 +104,10 @@ impl Open for Kafka {
         self.settings.until == Until::End
     }
 
+    fn revoke_timeout(&self) -> Duration {
+        self.settings.revoke_timeout
+    }
+
     /// Returns at once: brokers that don't answer are waited for by [`Source::next`].
     async fn open(&self, resume: Resume) -> Result<Box<dyn Source>, SourceError> {
         let failed = |error: String| SourceError { message: format!("no consumer could be made: {error}") };

@@ -15,7 +15,7 @@ use super::record::{Encoded, encode};
 use super::{Buffer, set, size};
 use crate::batch::Batch;
 use crate::delivery::queue::Queue;
-use crate::envelope::{Envelope, Final};
+use crate::envelope::{Envelope, Final, Flight};
 
 /// Bytes that become durable together, at most, unless one batch has more.
 const TOGETHER: u64 = 8 << 20;
@@ -49,6 +49,8 @@ impl Buffer {
     async fn commit_all(&self) {
         let shared = &*self.shared;
         while let Some(group) = self.group().await {
+            // A partition that is taken away meanwhile waits until they are durable.
+            let flights: Vec<Option<Flight>> = group.iter().map(Envelope::depart).collect();
             let batches: Vec<Batch> = group.iter().map(|envelope| envelope.batch().clone()).collect();
             let batches = Arc::new(batches);
             if !self.commit(&batches).await {
@@ -59,6 +61,7 @@ impl Buffer {
             }
             let bytes: u64 = group.iter().map(size).sum();
             group.into_iter().for_each(|envelope| envelope.settle(Final::Buffered));
+            drop(flights);
             let mut intake = locked(&shared.intake);
             intake.pending_bytes -= bytes;
             intake.bytes = self.file_bytes();
@@ -78,8 +81,17 @@ impl Buffer {
                 let mut intake = locked(&self.shared.intake);
                 let (mut group, mut bytes) = (Vec::new(), 0);
                 while bytes < TOGETHER
-                    && let Some(envelope) = intake.pending.pop_front()
+                    && let Some(mut envelope) = intake.pending.pop_front()
                 {
+                    let came = size(&envelope);
+                    if let Err(error) = envelope.give_up_revoked() {
+                        error!(path = %self.shared.name, %error, "events can't be taken apart: they are given up");
+                    }
+                    if envelope.is_empty() {
+                        intake.pending_bytes -= came;
+                        continue;
+                    }
+                    intake.pending_bytes -= came - size(&envelope);
                     bytes += size(&envelope);
                     group.push(envelope);
                 }

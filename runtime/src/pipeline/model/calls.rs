@@ -37,6 +37,8 @@ pub(super) struct Call {
     pub(super) instance: usize,
     pub(super) number: usize,
     pub(super) events: Vec<usize>,
+    /// For each event, how many assignments of its partition had ended when the call began.
+    pub(super) ended_before: Vec<u32>,
     bytes: usize,
     began: Instant,
     deadline: Instant,
@@ -58,6 +60,7 @@ impl Call {
                 began: Instant::now(),
                 deadline: context.deadline,
                 ended: false,
+                ended_before: state.ended_before(path, &events),
                 events,
             };
             let name = state.paths[path].name.clone();
@@ -90,6 +93,7 @@ impl State {
         let name = self.paths[call.path].name.clone();
         self.check_instance(call);
         self.check_limits(call);
+        self.check_revoked(call);
         self.check_events(call);
         self.check_together(call);
         self.check_destination(call);
@@ -161,7 +165,7 @@ impl State {
         for event in &call.events {
             let path = &self.paths[call.path];
             let (name, now) = (path.name.clone(), &path.events[*event].now);
-            let (handed, done) = (now.handed, now.told + now.dead + now.in_flight);
+            let (handed, done) = (now.handed, now.spent());
             if path.has.as_ref().is_some_and(|has| has.event(*event)) {
                 self.fail("once", || format!("{name} gets event {event}, which it has"));
             } else if path.takes[*event].is_none() {
@@ -181,9 +185,13 @@ impl State {
         for event in &call.events {
             let path = &mut self.paths[call.path];
             let Some(together) = path.events[*event].now.together.take() else { continue };
-            // What the sink turned out to have does not come again.
+            // Some may be missing whose partition was taken away meanwhile, and what the sink turned out to have.
+            let comes = |event: &&usize| {
+                let now = &path.events[**event].now;
+                call.events.contains(*event) || now.revoked + now.late == 0
+            };
             let same = match path.has {
-                None => *together == *call.events,
+                None => together.iter().filter(comes).eq(&call.events),
                 Some(_) => call.events.iter().all(|event| together.contains(event)),
             };
             if path.events[*event].now.handed == 1 && !same {
@@ -247,6 +255,7 @@ impl State {
             self.fail("deadline", || format!("{name} call {} went on after its deadline", call.number));
         }
         self.note(|| format!("{name} call {} ended: {end:?}", call.number));
+        self.end_late(call, if let End::Events(told) = &end { Some(told) } else { None });
         match end {
             End::Events(told) => self.end_events(call, &told),
             End::Failed(kind, code) => self.end_whole(call, kind, code),

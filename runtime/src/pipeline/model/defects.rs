@@ -23,7 +23,7 @@ const DEFECTS: &[(Defect, &[&str])] = &[
     (Defect::CloseUnderCalls, &["instance"]),
     (Defect::SettleBeforeDurable, &["acknowledged", "saved", "counts", "lost"]),
     (Defect::RefusedAsWritten, &["acknowledged", "saved", "counts", "lost"]),
-    (Defect::RetryWritten, &["duplicates", "dead-letters", "unmerged", "budget"]),
+    (Defect::RetryWritten, &["duplicates", "dead-letters", "unmerged", "budget", "revoked"]),
     (Defect::IgnoreStoppedAt, &["acknowledged", "saved", "counts", "lost"]),
     (Defect::ReversePieces, &["order"]),
     (Defect::RepeatInParts, &["unmerged"]),
@@ -56,6 +56,10 @@ const DEFECTS: &[(Defect, &[&str])] = &[
     (Defect::ConcludeUnasked, &["once", "instance"]),
     (Defect::CoverRefused, &["once", "stored", "lost", "counts"]),
     (Defect::RepeatInBatch, &["once", "stored"]),
+    (Defect::DeliverRevoked, &["revoked"]),
+    (Defect::ForgetFlights, &["revoked"]),
+    (Defect::AcknowledgeRevoked, &["revoked"]),
+    (Defect::LetGoUnacknowledged, &["revoked"]),
 ];
 
 /// The invariant that a defect broke first, and in which schedule.

@@ -40,3 +40,29 @@ impl Instance {
         }
     }
 }
+
+/// Instances that are opened at the same time, or one right after the other: calls wait for that.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Openings {
+    since: Option<Instant>,
+    until: Option<Instant>,
+    now: usize,
+}
+
+impl Openings {
+    pub(super) fn begin(&mut self) {
+        let goes_on = self.now > 0 || self.until == Some(Instant::now());
+        self.since = self.since.filter(|_| goes_on).or(Some(Instant::now()));
+        self.now += 1;
+    }
+
+    pub(super) fn end(&mut self) {
+        self.now = self.now.saturating_sub(1);
+        self.until = Some(Instant::now());
+    }
+
+    /// Whether a call that begins now may have waited for them since then.
+    pub(super) fn lasted_at(&self, then: Instant) -> bool {
+        self.until == Some(Instant::now()) && self.since.is_some_and(|since| since <= then)
+    }
+}

@@ -15,11 +15,12 @@ pub(super) struct Letters(pub(super) World);
 #[async_trait]
 impl DeadLetters for Letters {
     async fn put(&self, letter: DeadLetter<'_>) -> Result<(), Unkept> {
-        let what = self.0.with(|state| {
+        let (what, keeping) = self.0.with(|state| {
             let what = state.keeping();
+            let keeping = InKeeping::begin(self.0.clone(), state, &letter);
             state.check_diverted(&letter, what);
             state.note(|| format!("{} puts {} dead letters: {what:?}", letter.path, letter.batch.len()));
-            what
+            (what, keeping)
         });
         let pause = async |millis| {
             if millis > 0 {
@@ -39,7 +40,56 @@ impl DeadLetters for Letters {
                 pause(after).await;
             }
         }
+        drop(keeping);
         Ok(())
+    }
+}
+
+/// A letter that is being kept. Dropping it is how that ends.
+struct InKeeping {
+    world: World,
+    path: Option<usize>,
+    events: Vec<usize>,
+    /// For each event, how many assignments of its partition had ended before, unless that was so when it was called.
+    ended_before: Vec<Option<u32>>,
+}
+
+impl InKeeping {
+    fn begin(world: World, state: &mut State, letter: &DeadLetter<'_>) -> InKeeping {
+        let path = state.path(letter.path);
+        let events = path.map(|path| state.numbers(path, letter.batch)).unwrap_or_default();
+        let ended = state.ended(&events);
+        let mut ended_before = Vec::new();
+        for (event, ended) in events.iter().zip(ended) {
+            let now = &mut state.paths[path.unwrap_or(0)].events[*event].now;
+            let opening = letter.failure.code.starts_with("open-") || &*letter.failure.code == "panic";
+            let straggles = opening && now.late == 0 && now.revoked > 0 && now.spent() >= now.handed;
+            ended_before.push((now.late == 0 && !straggles).then_some(ended));
+            now.late = now.late.saturating_sub(1);
+            // It was taken away while an instance was opened for it.
+            now.revoked -= u32::from(straggles);
+            now.keeping += 1;
+        }
+        InKeeping { world, path, events, ended_before }
+    }
+}
+
+impl Drop for InKeeping {
+    fn drop(&mut self) {
+        let Some(path) = self.path else { return };
+        self.world.with(|state| {
+            let ended = state.ended(&self.events);
+            for (row, event) in self.events.iter().enumerate() {
+                let now = &mut state.paths[path].events[*event].now;
+                if now.kept > 0 {
+                    now.kept -= 1;
+                    continue;
+                }
+                now.keeping = now.keeping.saturating_sub(1);
+                // There is no second try.
+                now.late += u32::from(self.ended_before[row] != Some(ended[row]));
+            }
+        });
     }
 }
 
@@ -55,8 +105,8 @@ impl State {
         if what == Keeping::Full {
             self.paths[path].diverted = events.clone();
         }
-        // Those whose letters had no room were turned away before.
-        if waiting == events {
+        // Those whose letters had no room were turned away before, but for some that were taken away meanwhile.
+        if !waiting.is_empty() && events.iter().all(|event| waiting.contains(event)) {
             return;
         }
         let required = self.sink(path).is_none_or(|sink| sink.settings.required);
@@ -97,6 +147,8 @@ impl State {
             let state = &mut self.paths[path].events[event];
             (state.settled, state.kept) = (true, true);
             state.now.dead += 1;
+            state.now.keeping = state.now.keeping.saturating_sub(1);
+            state.now.kept += 1;
         }
     }
 
@@ -104,7 +156,7 @@ impl State {
         let (kind, code) = (letter.failure.kind, &*letter.failure.code);
         let Path { name, takes, events, open_failed, .. } = &self.paths[path];
         let (name, takes, now, open_failed) = (name.clone(), takes[event], &events[event].now, *open_failed);
-        let problem = if now.told + now.dead + now.in_flight >= now.handed {
+        let problem = if now.spent() > now.handed {
             Some(format!("it is done or in flight already, and was handed over {} times", now.handed))
         } else if self.paths[path].sink.is_none() {
             (takes != Some(code)).then(|| format!("its code should be {takes:?}"))

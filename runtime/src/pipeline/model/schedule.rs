@@ -24,6 +24,7 @@ pub(super) struct Schedule {
     pub(super) replayable: bool,
     pub(super) prompt: bool,
     pub(super) position_interval: Duration,
+    pub(super) revoke_timeout: Duration,
 }
 
 #[derive(Clone, Debug)]
@@ -197,7 +198,9 @@ impl Schedule {
             run.taken_back = rng.pick(&[0, 0, 0, 1, 2, 50]);
         }
         let position_interval = Duration::from_millis(rng.pick(&[20, 100, 300, 1000]));
-        Schedule { events, partitions, pipelines, runs, replayable, prompt: rng.percent(30), position_interval }
+        let prompt = rng.percent(30);
+        let revoke_timeout = Duration::from_millis(rng.pick(&[0, 20, 1000, 30_000]));
+        Schedule { events, partitions, pipelines, runs, replayable, prompt, position_interval, revoke_timeout }
     }
 }
 

@@ -50,6 +50,7 @@ impl Connect for Scripted {
             let what = state.opening(self.path);
             let path = &mut state.paths[self.path];
             path.instances.push(Instance::opening());
+            path.opening.begin();
             let (name, instance) = (path.name.clone(), path.instances.len() - 1);
             state.note(|| format!("{name} opens instance {instance}: {what:?}"));
             (instance, what)
@@ -101,6 +102,7 @@ impl State {
         // What a killed run drops is of no account.
         let Some(path) = self.paths.get_mut(path).filter(|_| !self.killed) else { return };
         path.open_failed |= failure.is_some();
+        path.opening.end();
         match failure {
             None => path.instances[instance].opened = Some(tokio::time::Instant::now()),
             // Whatever is not transient is halted.

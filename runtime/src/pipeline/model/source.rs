@@ -29,6 +29,10 @@ impl Open for Scripted {
         true
     }
 
+    fn revoke_timeout(&self) -> Duration {
+        self.0.lock().schedule.revoke_timeout
+    }
+
     async fn open(&self, resume: Resume) -> Result<Box<dyn Source>, SourceError> {
         let (schedule, run) = self.0.with(|state| (state.schedule.clone(), state.run));
         let mut rng = Rng::new(schedule.runs[run].seed);
@@ -37,9 +41,10 @@ impl Open for Scripted {
             return Err(SourceError { message: "as told".into() });
         }
         // Opened again, it begins all partitions anew.
-        self.0.with(|state| {
+        let again = self.0.with(|state| {
             let again = std::mem::replace(&mut state.opened, true);
             state.reassigned.iter_mut().for_each(|reassigned| *reassigned |= again);
+            again
         });
         let begins: Vec<u64> = (0..schedule.partitions.len())
             .map(|number| resume.positions.get(&partition_name(number)).copied().unwrap_or(0))
@@ -55,6 +60,7 @@ impl Open for Scripted {
             next: None,
             urgent: None,
             began: false,
+            again,
             reassigns: MOST_REASSIGNS,
         }))
     }
@@ -71,6 +77,8 @@ struct Reading {
     /// What comes while no events are taken.
     urgent: Option<(Instant, Step)>,
     began: bool,
+    /// It was opened before in this run.
+    again: bool,
     /// Assignments that may still begin anew.
     reassigns: u64,
 }
@@ -95,6 +103,7 @@ enum Step {
 #[async_trait]
 impl Source for Reading {
     async fn next(&mut self, demand: Demand) -> Result<Input, SourceError> {
+        self.world.with(State::let_go);
         let (at, step) = match demand {
             Demand::Events => self.next.unwrap_or_else(|| self.draw()),
             Demand::Nothing => self.urgent.unwrap_or_else(|| self.draw_urgent()),
@@ -183,9 +192,11 @@ impl Reading {
                 self.began = true;
                 let numbers: Vec<usize> = one.map_or((0..self.parts.len()).collect(), |one| vec![one]);
                 for number in &numbers {
+                    let held = self.parts[*number].assigned || (one.is_none() && self.again);
                     self.parts[*number].assigned = true;
                     // A broker knows what was acknowledged, and nothing else.
                     self.parts[*number].cursor = self.parts[*number].acknowledged;
+                    self.world.with(|state| state.assign(*number, self.parts[*number].cursor, held));
                 }
                 let begin = |number: &usize| (partition_name(*number), self.parts[*number].cursor);
                 let assigned: Vec<(Partition, u64)> = numbers.iter().map(begin).collect();
@@ -201,6 +212,7 @@ impl Reading {
                 self.parts[number].assigned = false;
                 self.world.with(|state| {
                     state.note(|| format!("revoked {}", partition_name(number)));
+                    state.revoke(number, state.schedule.revoke_timeout);
                     state.reassigned[number] = true;
                 });
                 Ok(Input::Revoked(vec![partition_name(number)]))
@@ -274,16 +286,18 @@ impl State {
         self.note(|| format!("the source hands over {numbers:?} up to {ends:?}"));
         self.reached.extend(ends.iter().map(|(partition, end)| (partition_number(partition), *end)));
         let schedule = self.schedule.clone();
+        let ended = self.ended(numbers);
         for path in &mut self.paths {
             let most =
                 path.sink.map(|(pipeline, sink)| schedule.pipelines[pipeline].sinks[sink].settings.buffer.bound());
             // Keys that the pipeline gives take a few bytes more.
             let bytes = bytes + if path.keyed { 16 * numbers.len() } else { 0 };
             path.oversized |= most.is_some_and(|most| bytes as u64 > most);
-            for number in numbers {
+            for (number, ended) in numbers.iter().zip(&ended) {
                 let event = &schedule.events[*number];
                 if path.takes[*number].is_some() && event.position >= path.resume[event.partition] {
                     path.events[*number].now.handed += 1;
+                    path.events[*number].now.assignment = *ended;
                 }
             }
         }

@@ -25,6 +25,7 @@ impl State {
         }
         for (partition, position) in positions {
             let number = partition_number(partition);
+            self.check_held(number, *position);
             let known = self.acknowledged[number];
             if *position > known {
                 self.acknowledged[number] = *position;
@@ -110,7 +111,7 @@ impl State {
         let dead: u64 = events.iter().map(|event| u64::from(event.now.dead)).sum();
         let (written, dead_lettered) = (metrics.written.get(), metrics.dead_lettered.get());
         let (taken, abandoned) = (metrics.events.get(), metrics.abandoned.get());
-        let done = written + dead_lettered + metrics.dropped.get() + abandoned;
+        let done = written + dead_lettered + metrics.dropped.get() + abandoned + metrics.revoked.get();
         let name = name.clone();
         // What a sink turned out to have was not told event by event.
         let told = if has.is_some() { written.max(told) } else { told };
@@ -142,7 +143,8 @@ impl State {
         let unreadable = !self.schedule.replayable;
         let mut unsettled = 0;
         for event in 0..self.schedule.events.len() {
-            let was_read = self.paths[path].events[event].now.handed > 0;
+            let now = &self.paths[path].events[event].now;
+            let was_read = now.handed > 0 && !now.is_gone();
             let due = (whole && (all_read && !unreadable || was_read)) || (unreadable && was_read);
             if !due || self.is_settled(path, event) {
                 continue;

@@ -8,10 +8,11 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::gate::GateModel;
-use super::instances::Instance;
+use super::instances::{Instance, Openings};
 use super::once::Has;
 use super::order::Course;
 use super::rate::RateModel;
+use super::revoked::Holding;
 use super::schedule::{Body, Closing, Keeping, Opening, Schedule, key_text};
 use crate::batch::{Batch, Partition};
 use crate::config::{Match, OnConditionError, Otherwise};
@@ -53,6 +54,7 @@ pub(super) struct State {
     pub(super) given_up: Option<Instant>,
     /// Partitions whose assignment began more than once in this run.
     pub(super) reassigned: Vec<bool>,
+    pub(super) holdings: Vec<Holding>,
     /// Whether the source was opened in this run.
     pub(super) opened: bool,
     /// The run met an error that ends it early, as its schedule says.
@@ -82,6 +84,7 @@ pub(super) struct Path {
     pub(super) in_flight: usize,
     pub(super) opened: usize,
     pub(super) closed: usize,
+    pub(super) opening: Openings,
     /// In this run opening failed, which charges events that the sink does not get to see.
     pub(super) open_failed: bool,
     pub(super) gate: GateModel,
@@ -130,6 +133,16 @@ pub(super) struct Now {
     pub(super) told: u32,
     pub(super) dead: u32,
     pub(super) in_flight: u32,
+    /// Times that it is on its way to the dead letters.
+    pub(super) keeping: u32,
+    /// Times that it is there, but nobody was told yet.
+    pub(super) kept: u32,
+    /// Times that it came to nothing because its partition was taken away.
+    pub(super) revoked: u32,
+    /// How many assignments of its partition had ended when it was handed over last.
+    pub(super) assignment: u32,
+    /// Times that its partition was taken away while it was in flight, and it was not written.
+    pub(super) late: u32,
     pub(super) tried: bool,
     pub(super) written: bool,
     /// The sink refused it in an answer that was lost, and may think better of it.
@@ -155,6 +168,7 @@ impl World {
             killed: false,
             given_up: None,
             reassigned: vec![false; partitions],
+            holdings: vec![Holding::default(); partitions],
             opened: false,
             failing: false,
             kept: 0,
@@ -212,6 +226,7 @@ impl State {
         self.failing = false;
         (self.kept, self.calls) = (0, 0);
         self.reassigned.fill(false);
+        self.holdings.fill(Holding::default());
         self.opened = false;
         let partitions = self.schedule.partitions.len();
         let taken_back = self.schedule.runs[run].taken_back;
@@ -228,6 +243,7 @@ impl State {
             path.ended = 0;
             path.events.iter_mut().for_each(|event| event.now = Now::default());
             path.instances.clear();
+            path.opening = Openings::default();
             (path.in_flight, path.bytes, path.oversized) = (0, 0, false);
             path.open_failed = false;
             path.gate = GateModel::default();
@@ -388,6 +404,7 @@ impl Path {
             in_flight: 0,
             opened: 0,
             closed: 0,
+            opening: Openings::default(),
             open_failed: false,
             gate: GateModel::default(),
             keyed,
