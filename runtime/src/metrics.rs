@@ -63,10 +63,22 @@ pub struct SourceMetrics {
     /// How long it waited for room among the dead letters, for what framing or routes rejected.
     pub dead_letters_full: Stopwatch,
     state: AtomicU8,
+    /// One more than the bytes that there are to be read; 0 where nobody knows.
+    behind: AtomicU64,
     lag: Mutex<Vec<(Arc<str>, u64)>>,
 }
 
 impl SourceMetrics {
+    /// Bytes that there are to be read, where the source knows.
+    pub fn behind(&self) -> Option<u64> {
+        self.behind.load(Ordering::Relaxed).checked_sub(1)
+    }
+
+    /// So many bytes there are to be read from now on.
+    pub fn set_behind(&self, bytes: Option<u64>) {
+        self.behind.store(bytes.map_or(0, |bytes| bytes.saturating_add(1)), Ordering::Relaxed);
+    }
+
     /// For each topic, events that wait where they come from, from those on that are not final here.
     pub fn lag(&self) -> Vec<(Arc<str>, u64)> {
         self.lag.lock().unwrap_or_else(PoisonError::into_inner).clone()

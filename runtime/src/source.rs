@@ -41,6 +41,8 @@ pub enum Input {
     /// Somebody set these partitions back: no sink passes over events of them that it had before. Comes before they are
     /// assigned.
     Rewound(Vec<Partition>),
+    /// Partitions have come to their end for good, and everything of them was acknowledged: nothing is kept of them.
+    Finished(Vec<Partition>),
     /// Nothing will come any more. Acknowledgements still do.
     Ended,
 }
@@ -89,6 +91,11 @@ pub trait Source: Send {
 
     /// Nothing more will be read or acknowledged. Returns when what was acknowledged is safe, or after a while.
     async fn close(&mut self) {}
+
+    /// How many bytes there are to read, where that is known.
+    fn behind(&self) -> Option<u64> {
+        None
+    }
 
     /// What the source needs to know its partitions again after a restart. Saved together with the positions.
     fn memo(&self) -> serde_json::Value {

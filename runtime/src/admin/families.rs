@@ -114,6 +114,18 @@ pub(super) const FAMILIES: &[Family] = &[
         samples: |seen, out| sources(seen, |source| out.whole(&[&source.name], source.metrics.rejected.get())),
     },
     Family {
+        name: "sump_source_behind",
+        unit: Some("bytes"),
+        kind: Kind::Gauge,
+        labels: &["source"],
+        help: "Bytes that there are to be read, of files that are followed; of compressed ones, as they are.",
+        samples: |seen, out| {
+            sources(seen, |source| {
+                source.metrics.behind().into_iter().for_each(|bytes| out.whole(&[&source.name], bytes));
+            });
+        },
+    },
+    Family {
         name: "sump_source_reading",
         unit: None,
         kind: Kind::Gauge,

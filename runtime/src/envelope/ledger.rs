@@ -118,6 +118,12 @@ impl Ledger {
         }
     }
 
+    /// Forgets a partition that has come to its end, where everything of it is final: it has no position any more.
+    pub fn forget(&self, partition: &Partition) {
+        self.end(partition);
+        self.rewind(partition);
+    }
+
     /// No path passes over events of a partition any more, whatever it had before.
     pub fn rewind(&self, partition: &Partition) {
         for path in &self.paths {

@@ -104,6 +104,21 @@ fn a_sink_passes_over_what_it_had_before_a_restart() {
 }
 
 #[test]
+fn what_is_forgotten_has_no_position_any_more() {
+    let mut ledger = Ledger::new();
+    let resume = BTreeMap::from([(Partition::from("a"), 10), (Partition::from("b"), 20)]);
+    let sink = ledger.path(name("s"), resume, Arc::new(SinkMetrics::default()));
+    ledger.assign(&Partition::from("a"), 10);
+    take(&sink, &block(&[("a", 1)])).settle(Final::Written);
+    ledger.forget(&Partition::from("a"));
+    assert_eq!(ledger.positions()[&name("s")], BTreeMap::from([(Partition::from("b"), 20)]));
+    assert!(ledger.acknowledged().is_empty());
+    // Should the same name ever come again, it is read from where it begins.
+    ledger.assign(&Partition::from("a"), 0);
+    assert_eq!(take(&sink, &block(&[("a", 0)])).batch().len(), 1);
+}
+
+#[test]
 fn memory_is_given_back_with_the_events_that_held_it() {
     let budget = Budget::new(1_000);
     let mut ledger = Ledger::new();

@@ -338,7 +338,7 @@ impl Builder<'_> {
                 continue;
             }
             let again = match replayable {
-                true => Again { source: pipeline.source.clone(), positions: parts.saved.path(&path) },
+                true => Again { source: pipeline.source.clone(), positions: parts.saved.known(&path) },
                 false => Again::default(),
             };
             let settings = sink.delivery.clone();

@@ -140,8 +140,17 @@ impl Feed {
         let source = self.open.open(self.resume.clone()).await.map_err(failed)?;
         self.metrics.set_state(SourceState::Reading);
         let (tick, aside) = (ticks(self.position_interval), VecDeque::new());
-        let mut running =
-            Running { reading: true, listening: true, tick, aside, failed: None, leaving: None, source, feed: self };
+        let mut running = Running {
+            reading: true,
+            listening: true,
+            tick,
+            aside,
+            begun: false,
+            failed: None,
+            leaving: None,
+            source,
+            feed: self,
+        };
         let ended = running.run().await;
         // Whatever happened: what is final is never to be delivered again.
         running.acknowledge().await;
@@ -198,6 +207,8 @@ struct Running {
     tick: Interval,
     /// What came while no events could be taken.
     aside: VecDeque<Input>,
+    /// Whether an assignment began that may not have been saved yet.
+    begun: bool,
     failed: Option<FeedError>,
     leaving: Option<Leaving>,
 }
@@ -222,6 +233,7 @@ async fn landed(ledger: &Ledger, leaving: Option<&Leaving>) {
 impl Running {
     async fn run(&mut self) -> Result<(), FeedError> {
         while !self.feed.deliveries.is_empty() {
+            self.save_begun().await;
             if let Some(input) = self.aside.pop_front() {
                 self.take(input).await?;
                 continue;
@@ -252,7 +264,7 @@ impl Running {
 
     async fn take(&mut self, input: Input) -> Result<(), FeedError> {
         match input {
-            Input::Assigned(_) | Input::Revoked(_) | Input::Rewound(_) => self.reassign(input)?,
+            Input::Assigned(_) | Input::Revoked(_) | Input::Rewound(_) | Input::Finished(_) => self.reassign(input)?,
             Input::Block(block) => self.hand_on(&block).await?,
             Input::Ended => {
                 self.listening = false;
@@ -266,7 +278,8 @@ impl Running {
         let ledger = &self.feed.ledger;
         match input {
             Input::Assigned(partitions) => {
-                partitions.iter().for_each(|(partition, begin)| ledger.assign(partition, *begin))
+                partitions.iter().for_each(|(partition, begin)| ledger.assign(partition, *begin));
+                self.begun = true;
             }
             Input::Revoked(partitions) => {
                 partitions.iter().for_each(|partition| ledger.revoke(partition));
@@ -274,6 +287,7 @@ impl Running {
                 self.leaving = Some(Leaving { partitions, until });
             }
             Input::Rewound(partitions) => partitions.iter().for_each(|partition| ledger.rewind(partition)),
+            Input::Finished(partitions) => partitions.iter().for_each(|partition| ledger.forget(partition)),
             Input::Block(_) | Input::Ended => return Ok(()),
         }
         // What is queued of an earlier assignment comes again, here or elsewhere.
@@ -311,7 +325,16 @@ impl Running {
         }
     }
 
+    /// Where partitions begin is saved before their first event is on its way: after a kill they begin there again, and
+    /// what a disk buffer has of them is known to come again.
+    async fn save_begun(&mut self) {
+        if std::mem::take(&mut self.begun) {
+            self.save().await;
+        }
+    }
+
     async fn hand_on(&mut self, block: &Block) -> Result<(), FeedError> {
+        self.save_begun().await;
         self.feed.metrics.events.add(block.batch.len() as u64);
         self.feed.metrics.bytes.add(block.batch.payload_bytes() as u64);
         let unframed = match &block.rejects {
@@ -426,7 +449,9 @@ impl Running {
                 _ = self.tick.tick() => self.save().await,
                 () = landed(&self.feed.ledger, self.leaving.as_ref()) => self.let_go().await,
                 input = self.source.next(Demand::Nothing), if self.reading && self.leaving.is_none() => match input {
-                    Ok(input @ (Input::Assigned(_) | Input::Revoked(_) | Input::Rewound(_))) => self.reassign(input)?,
+                    Ok(
+                        input @ (Input::Assigned(_) | Input::Revoked(_) | Input::Rewound(_) | Input::Finished(_)),
+                    ) => self.reassign(input)?,
                     // It would say so again and again, and nobody else would get to run.
                     Ok(Input::Ended) => {
                         self.reading = false;
@@ -480,6 +505,7 @@ impl Running {
     async fn save(&mut self) {
         self.acknowledge().await;
         self.feed.metrics.set_lag(self.source.lag());
+        self.feed.metrics.set_behind(self.source.behind());
         if !self.feed.open.replayable() {
             return;
         }

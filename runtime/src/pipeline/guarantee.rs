@@ -10,7 +10,6 @@ use serde::Serialize;
 use crate::config::{Plan, SinkKind, Source, SourceKind};
 use crate::delivery::{self, Outage, WhenFull};
 use crate::sink::file::Fsync;
-use crate::source::file::Start;
 use crate::units;
 
 /// What holds on the path from a source to a sink.
@@ -194,7 +193,6 @@ type Setting = (String, String);
 const LOSS: &[Rule<Loss>] = &[
     (Loss::KillUnbuffered, |f| f.source("type", f.source.kind.type_name(), !f.replayable && f.on_disk()), "it can't be read again: a kill loses what was read and not yet in the disk buffer"),
     (Loss::Kill, |f| f.source("type", f.source.kind.type_name(), !f.replayable && !f.on_disk()), "it can't be read again: a kill loses what was read and is not final"),
-    (Loss::Kill, |f| f.source("start", "end", f.starts_at_end()), "after a kill, a file whose position was not yet saved is begun at its end again"),
     (Loss::WhenFull, |f| text("buffer.when_full", "drop_newest", f.delivery.buffer.when_full == WhenFull::DropNewest), "new events are dropped while the buffer is full"),
 ];
 
@@ -250,10 +248,6 @@ impl Facts<'_> {
     /// A key of the source.
     fn source(&self, key: &str, value: &str, holds: bool) -> Option<Setting> {
         text(&format!("source.{}.{key}", self.source.name), value, holds)
-    }
-
-    fn starts_at_end(&self) -> bool {
-        matches!(&self.source.kind, SourceKind::File(settings) if settings.start == Start::End)
     }
 
     fn revoked_after(&self) -> Option<String> {

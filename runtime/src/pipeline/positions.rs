@@ -122,9 +122,14 @@ impl SavedSource {
 
     /// Where one path goes on.
     pub(super) fn path(&self, name: &PathName) -> BTreeMap<Partition, u64> {
-        let partitions = self.pipelines.get(&*name.pipeline).and_then(|sinks| sinks.get(&*name.sink));
+        self.known(name).unwrap_or_default()
+    }
+
+    /// The same, where the path was ever saved.
+    pub(super) fn known(&self, name: &PathName) -> Option<BTreeMap<Partition, u64>> {
+        let partitions = self.pipelines.get(&*name.pipeline).and_then(|sinks| sinks.get(&*name.sink))?;
         let partition = |(name, position): (&String, &u64)| (Partition::from(name.as_str()), *position);
-        partitions.map(|partitions| partitions.iter().map(partition).collect()).unwrap_or_default()
+        Some(partitions.iter().map(partition).collect())
     }
 
     /// Where the source goes on: at the lowest position of the paths that there are now.

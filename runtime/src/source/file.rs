@@ -1,32 +1,47 @@
 //! Files, named by globs, read line by line from where the last run got to.
 
+mod follow;
 mod identity;
+mod look;
+mod packing;
 mod scan;
 mod settings;
+mod state;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Seek, SeekFrom};
-use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use rustix::fs::{Advice, fadvise};
-use tracing::{debug, info, warn};
+use tracing::{debug, error, info, warn};
 
-use self::identity::{Identity, Inode, Table};
-use super::framing;
+use self::identity::Inode;
+use self::look::{Found, Looked};
+use self::packing::{Packing, Unpacked, Unpacker};
+use self::state::State;
+use super::framing::{self, Aside, Lines};
 use super::reader::{Hand, Reader, Stop};
 use super::{Demand, Input, Open, Resume, Source, SourceError};
 use crate::batch::Partition;
 
-pub use settings::{Globs, Settings, Start};
+pub use settings::{Compression, Globs, Settings, Start, Watch};
 
-/// Reads files to their ends, one after another in the order of their names. Positions are byte offsets.
+/// Reads files. Positions are byte offsets; of a compressed file, in what is in it.
 ///
-/// Each file is a partition `PATH@ID`, with the path under which it was first seen. Device, inode and a fingerprint of
-/// its first bytes tell whether it is still the same: after it was renamed it is, after it was cut off it is another.
+/// Each file is a partition `PATH@ID`, with the path under which it was first seen. Device, inode, the time when it was
+/// made and a fingerprint of its first bytes tell whether it is still the same: after it was renamed it is, after it was
+/// cut off it is another. One that has another name by now is looked for in the folder that it was in, so that what was
+/// added before it was renamed is read too.
 ///
-/// A last line without a newline is an event as it is. What is added to it later is another one, of the next run.
+/// Without `follow` files are read to their ends, one after another in the order of their names, and then the source
+/// has ended. A last line without a newline is an event as it is. What is added to it later is another one, of the next
+/// run.
+///
+/// With `follow` they take turns, and the source goes on with what is added. A line is an event once its newline is
+/// there, or once its file was deleted. A file is forgotten when it was deleted and everything of it is final, or when it
+/// was nowhere to be seen for a day.
 #[derive(Debug)]
 pub struct Files {
     settings: Settings,
@@ -47,82 +62,68 @@ impl Open for Files {
     }
 
     fn ends(&self) -> bool {
-        true
+        !self.settings.follow
     }
 
-    /// Fails when a glob matches nothing, or a file can't be read: leaving it out would lose its events.
+    /// Without `follow`, fails when a glob matches nothing, or a file can't be read: leaving it out would lose its events.
     async fn open(&self, resume: Resume) -> Result<Box<dyn Source>, SourceError> {
-        let settings = self.settings.clone();
-        let looked = tokio::task::spawn_blocking(move || look(&settings, resume)).await;
-        let (table, files) =
+        let (settings, positions) = (self.settings.clone(), resume.positions.clone());
+        let looked = tokio::task::spawn_blocking(move || look::look(&settings, resume)).await;
+        let Looked { table, found, missing, forgotten } =
             looked.map_err(|error| SourceError { message: format!("looking for files failed: {error}") })??;
-        let framing = self.framing.clone();
-        let reader = Reader::spawn("files", move |hand| read_all(&files, &framing, hand))?;
-        Ok(Box::new(Reading { reader, memo: table.memo() }))
+        let state = Arc::new(State::new(table));
+        for (inode, partition) in forgotten {
+            state.forget(partition, inode);
+        }
+        let (settings, framing, shared) = (self.settings.clone(), self.framing.clone(), state.clone());
+        let reader = Reader::spawn("files", move |hand| match settings.follow {
+            true => follow::follow(&settings, &framing, hand, &shared, positions, found, missing),
+            false => read_all(&found, &settings, &framing, hand),
+        })?;
+        Ok(Box::new(Reading { reader, state, follow: self.settings.follow }))
     }
 }
 
-/// A file that is to be read.
-#[derive(Debug)]
-struct Found {
-    path: PathBuf,
-    inode: Inode,
-    partition: Partition,
-    begin: u64,
-}
-
-/// Finds out which files there are, and where to go on in each.
-fn look(settings: &Settings, resume: Resume) -> Result<(Table, Vec<Found>), SourceError> {
-    let mut table = Table::from_memo(resume.memo)?;
-    let (mut files, mut seen) = (Vec::new(), BTreeSet::new());
-    for path in scan::scan(&settings.path)? {
-        let found = look_at(&path, settings.start, &mut table, &resume.positions)
-            .map_err(|error| SourceError { message: format!("{} can't be read: {error}", path.display()) })?;
-        // A file may have several names.
-        if seen.insert(found.inode) {
-            files.push(found);
+/// Reads each file to its end.
+fn read_all(found: &[Found], settings: &Settings, framing: &framing::Settings, hand: &Hand) -> Result<(), Stop> {
+    hand.over(Input::Assigned(found.iter().map(|found| (found.partition.clone(), found.begin)).collect()))?;
+    let mut lines = framing.framer(Partition::from(""), 0);
+    let (mut bytes, mut damaged) = (0, Vec::new());
+    for found in found {
+        lines.enter(found.partition.clone(), Aside::at(found.begin));
+        match read(found, settings, &mut lines, hand)? {
+            Read::Bytes(read) => bytes += read,
+            Read::Damaged => damaged.push(found.path.display().to_string()),
         }
     }
-    Ok((table, files))
-}
-
-fn look_at(path: &Path, start: Start, table: &mut Table, positions: &BTreeMap<Partition, u64>) -> io::Result<Found> {
-    let file = File::open(path)?;
-    let metadata = file.metadata()?;
-    let identity = table.identify(path, &file, positions)?;
-    let begin = match (&identity, start) {
-        (Identity::Known(partition), _) => positions.get(partition).copied().unwrap_or(0),
-        (Identity::New(_), Start::End) => metadata.len(),
-        // What replaced a file was written after it.
-        (Identity::New(_), Start::Beginning) | (Identity::Replaced(_), _) => 0,
-    };
-    let partition = identity.partition().clone();
-    Ok(Found { path: path.to_owned(), inode: Inode::from(&metadata), partition, begin })
-}
-
-/// What the thread does.
-fn read_all(files: &[Found], framing: &framing::Settings, hand: &Hand) -> Result<(), Stop> {
-    hand.over(Input::Assigned(files.iter().map(|found| (found.partition.clone(), found.begin)).collect()))?;
-    let mut bytes = 0;
-    for found in files {
-        bytes += read(found, framing, hand)?;
+    if !damaged.is_empty() {
+        let message = format!("{} can't be unpacked to the end; everything else was read", damaged.join(", "));
+        return Err(Stop::Failed(SourceError { message }));
     }
     if bytes == 0
-        && let Some(found) = files.first()
+        && let Some(first) = found.first()
     {
         info!(
-            files = files.len(),
-            partition = found.partition.as_str(),
-            position = found.begin,
+            files = found.len(),
+            partition = first.partition.as_str(),
+            position = first.begin,
             "nothing new: {} was read up to byte {} before; --from-start reads it again",
-            found.path.display(),
-            found.begin,
+            first.path.display(),
+            first.begin,
         );
     }
     Ok(())
 }
 
-fn read(found: &Found, framing: &framing::Settings, hand: &Hand) -> Result<u64, Stop> {
+/// What came of reading a file.
+enum Read {
+    /// It was read to its end, by so many bytes.
+    Bytes(u64),
+    /// What it holds can't be unpacked.
+    Damaged,
+}
+
+fn read(found: &Found, settings: &Settings, lines: &mut Lines, hand: &Hand) -> Result<Read, Stop> {
     let name = found.path.display().to_string();
     let failed = |error: io::Error| SourceError { message: format!("{name} can't be read: {error}") };
     let mut file = match File::open(&found.path) {
@@ -132,142 +133,94 @@ fn read(found: &Found, framing: &framing::Settings, hand: &Hand) -> Result<u64, 
     if Inode::from(&file.metadata().map_err(failed)?) != found.inode {
         return Ok(left_out(&name));
     }
+    let packing = Packing::look(&found.path, &file, settings.compression).map_err(failed)?;
+    if let Packing::Gzip | Packing::Zstd = packing {
+        let unpacker = packing.unpacker(Arc::new(file), true).map_err(failed)?;
+        return unpacker.map_or(Ok(Read::Bytes(0)), |unpacker| unpack(found, unpacker, lines, hand));
+    }
     file.seek(SeekFrom::Start(found.begin)).map_err(failed)?;
     if let Err(error) = fadvise(&file, found.begin, None, Advice::Sequential) {
         debug!(file = name, "reading ahead was not asked for: {error}");
     }
-    let bytes = hand.over_all(&file, framing.framer(found.partition.clone(), found.begin), &name)?;
+    let bytes = hand.over_all(&file, lines, &name)?;
     debug!(file = name, partition = found.partition.as_str(), begin = found.begin, bytes, "read to its end");
-    Ok(bytes)
+    Ok(Read::Bytes(bytes))
+}
+
+/// Reads what is in a compressed file. One that is cut short may still be written: its last line is left to the next run.
+fn unpack(found: &Found, mut unpacker: Unpacker, lines: &mut Lines, hand: &Hand) -> Result<Read, Stop> {
+    let name = found.path.display().to_string();
+    let (mut scratch, mut bytes) = (Vec::new(), 0);
+    let ended = loop {
+        match unpacker.forward(found.begin, &mut scratch) {
+            Ok(None) => {}
+            Ok(Some(Unpacked::Bytes(_))) => continue,
+            Ok(Some(Unpacked::End)) => {
+                let (has, begin) = (unpacker.at(), found.begin);
+                warn!(file = name, "{begin} bytes were read of it before, and it has {has} now: nothing is read");
+                return Ok(Read::Bytes(0));
+            }
+            Err(error) => break error,
+        }
+        let mut buffer = lines.buffer();
+        match unpacker.read(&mut buffer) {
+            Ok(Unpacked::Bytes(read)) => bytes += read as u64,
+            Ok(Unpacked::End) => {
+                hand.over_blocks(lines.finish(buffer)?)?;
+                return Ok(Read::Bytes(bytes));
+            }
+            Err(error) => break error,
+        }
+        hand.over_blocks(lines.frame(buffer)?)?;
+    };
+    let position = lines.leave(false).position();
+    if ended.kind() == io::ErrorKind::UnexpectedEof {
+        warn!(file = name, position, "it ends in the middle of what it holds: the next run goes on there");
+        return Ok(Read::Bytes(bytes));
+    }
+    if ended.raw_os_error().is_some() {
+        return Err(Stop::Failed(SourceError { message: format!("{name} can't be read: {ended}") }));
+    }
+    error!(file = name, position, "it is damaged ({ended}): what comes before was read, and nothing more is");
+    Ok(Read::Damaged)
 }
 
 /// A file that was moved between the look and its turn is found by the next run, under its new name.
-fn left_out(name: &str) -> u64 {
+fn left_out(name: &str) -> Read {
     warn!(file = name, "moved away before it could be read: the next run reads what took its place");
-    0
+    Read::Bytes(0)
 }
 
 struct Reading {
     reader: Reader,
-    memo: serde_json::Value,
+    state: Arc<State>,
+    follow: bool,
 }
 
 #[async_trait]
 impl Source for Reading {
     async fn next(&mut self, demand: Demand) -> Result<Input, SourceError> {
+        let finished = self.state.finished();
+        if !finished.is_empty() {
+            return Ok(Input::Finished(finished));
+        }
         self.reader.next(demand).await
     }
 
     /// The positions are kept by who asks for them.
-    async fn acknowledge(&mut self, _: &BTreeMap<Partition, u64>) -> Result<(), SourceError> {
+    async fn acknowledge(&mut self, positions: &BTreeMap<Partition, u64>) -> Result<(), SourceError> {
+        self.state.acknowledge(positions);
         Ok(())
     }
 
+    fn behind(&self) -> Option<u64> {
+        self.follow.then(|| self.state.behind())
+    }
+
     fn memo(&self) -> serde_json::Value {
-        self.memo.clone()
+        self.state.memo()
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::fs;
-
-    use arrow_array::Array;
-
-    /// What a run saw.
-    #[derive(Default)]
-    struct Run {
-        assigned: Vec<(Partition, u64)>,
-        lines: Vec<String>,
-        resume: Resume,
-    }
-
-    async fn run(folder: &Path, glob: &str, start: Start, resume: &Resume) -> Result<Run, SourceError> {
-        let path = Globs::new(vec![format!("{}/{glob}", folder.display())]).unwrap();
-        let files = Files::new(Settings { path, start }, framing::Settings::default());
-        assert!(files.replayable());
-        let mut source = files.open(resume.clone()).await?;
-        let mut run = Run { resume: resume.clone(), ..Run::default() };
-        run.resume.memo = source.memo();
-        loop {
-            match source.next(Demand::Events).await? {
-                Input::Assigned(partitions) => {
-                    run.resume.positions.extend(partitions.clone());
-                    run.assigned = partitions;
-                }
-                Input::Block(block) => {
-                    let payload = block.batch.payload();
-                    run.lines.extend((0..payload.len()).map(|row| String::from_utf8_lossy(payload.value(row)).into()));
-                    run.resume.positions.extend(block.ends);
-                }
-                Input::Revoked(_) | Input::Rewound(_) => panic!("files are not revoked"),
-                Input::Ended => break,
-            }
-        }
-        source.acknowledge(&run.resume.positions).await?;
-        Ok(run)
-    }
-
-    #[tokio::test]
-    async fn files_are_read_once_in_the_order_of_their_names_and_gone_on_with() {
-        let folder = tempfile::tempdir().unwrap();
-        fs::write(folder.path().join("b"), "b1\nb2").unwrap();
-        fs::write(folder.path().join("a"), "a1\n").unwrap();
-        fs::hard_link(folder.path().join("a"), folder.path().join("c")).unwrap();
-        let first = run(folder.path(), "*", Start::Beginning, &Resume::default()).await.unwrap();
-        assert_eq!(first.lines, ["a1", "b1", "b2"]);
-        assert_eq!(first.assigned.len(), 2);
-
-        let nothing = run(folder.path(), "*", Start::Beginning, &first.resume).await.unwrap();
-        assert!(nothing.lines.is_empty());
-        assert_eq!(nothing.assigned.iter().map(|(_, position)| *position).collect::<Vec<_>>(), [3, 5]);
-
-        fs::write(folder.path().join("a"), "a1\na2\n").unwrap();
-        fs::rename(folder.path().join("b"), folder.path().join("0")).unwrap();
-        let more = run(folder.path(), "*", Start::Beginning, &nothing.resume).await.unwrap();
-        assert_eq!(more.lines, ["a2"]);
-        assert!(more.assigned[0].0.as_str().contains("/b@"), "a renamed file keeps its name: {:?}", more.assigned);
-    }
-
-    #[tokio::test]
-    async fn only_what_is_added_is_read_where_that_was_asked_for_and_all_of_what_replaced_it() {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("a");
-        fs::write(&file, "old\nhalf").unwrap();
-        let first = run(folder.path(), "a", Start::End, &Resume::default()).await.unwrap();
-        assert_eq!((first.lines.len(), first.assigned[0].1), (0, 8));
-        fs::write(&file, "old\nhalf a line\nnew\n").unwrap();
-        let more = run(folder.path(), "a", Start::End, &first.resume).await.unwrap();
-        assert_eq!(more.lines, [" a line", "new"]);
-        fs::write(&file, "cut\n").unwrap();
-        let cut = run(folder.path(), "a", Start::End, &more.resume).await.unwrap();
-        assert_eq!(cut.lines, ["cut"]);
-    }
-
-    #[tokio::test]
-    async fn what_is_not_there_is_named() {
-        let folder = tempfile::tempdir().unwrap();
-        let error = run(folder.path(), "*.log", Start::Beginning, &Resume::default()).await.err().unwrap();
-        assert!(error.message.contains("no file matches") && error.message.contains("*.log"), "{error}");
-    }
-
-    #[tokio::test]
-    async fn a_file_that_is_gone_before_its_turn_is_left_to_the_next_run() {
-        let folder = tempfile::tempdir().unwrap();
-        let settings = |glob: &str| {
-            let path = Globs::new(vec![format!("{}/{glob}", folder.path().display())]).unwrap();
-            Settings { path, start: Start::Beginning }
-        };
-        fs::write(folder.path().join("a"), "a\n").unwrap();
-        fs::write(folder.path().join("b"), "b\n").unwrap();
-        let (_, files) = look(&settings("*"), Resume::default()).unwrap();
-        fs::remove_file(folder.path().join("a")).unwrap();
-        fs::write(folder.path().join("new"), "new\n").unwrap();
-        fs::rename(folder.path().join("new"), folder.path().join("b")).unwrap();
-        let mut reader =
-            Reader::spawn("test", move |hand| read_all(&files, &framing::Settings::default(), hand)).unwrap();
-        assert!(matches!(reader.next(Demand::Events).await, Ok(Input::Assigned(_))));
-        assert!(matches!(reader.next(Demand::Events).await, Ok(Input::Ended)));
-    }
-}
+mod tests;

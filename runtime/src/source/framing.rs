@@ -7,7 +7,7 @@ mod lines;
 mod pool;
 mod settings;
 
-pub use lines::Lines;
+pub use lines::{Aside, Lines};
 pub(in crate::source) use pool::Pool;
 pub use settings::{Framing, Settings};
 

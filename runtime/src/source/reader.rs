@@ -8,6 +8,7 @@ use tokio::sync::mpsc;
 
 use super::framing::Lines;
 use super::{Demand, Input, SourceError};
+use crate::envelope::Block;
 
 /// Blocks that are read ahead. Each holds about one read buffer.
 const AHEAD: usize = 2;
@@ -45,8 +46,18 @@ impl Hand {
         self.0.blocking_send(Ok(input)).map_err(|_| Stop::NotWanted)
     }
 
+    /// The same for each of some blocks.
+    pub(super) fn over_blocks(&self, blocks: Vec<Block>) -> Result<(), Stop> {
+        blocks.into_iter().try_for_each(|block| self.over(Input::Block(Box::new(block))))
+    }
+
+    /// Whether nobody takes anything any more.
+    pub(super) fn is_closed(&self) -> bool {
+        self.0.is_closed()
+    }
+
     /// Reads a stream, which is called `name`, and hands its blocks over. Returns how many bytes there were.
-    pub(super) fn over_all(&self, stream: impl AsFd, mut lines: Lines, name: &str) -> Result<u64, Stop> {
+    pub(super) fn over_all(&self, stream: impl AsFd, lines: &mut Lines, name: &str) -> Result<u64, Stop> {
         let mut bytes = 0;
         loop {
             let mut buffer = lines.buffer();
@@ -60,9 +71,7 @@ impl Hand {
             };
             bytes += read as u64;
             let blocks = if read == 0 { lines.finish(buffer)? } else { lines.frame(buffer)? };
-            for block in blocks {
-                self.over(Input::Block(Box::new(block)))?;
-            }
+            self.over_blocks(blocks)?;
             if read == 0 {
                 return Ok(bytes);
             }
@@ -116,7 +125,6 @@ impl Reader {
 mod tests {
     use super::*;
     use crate::batch::{BatchBuilder, Partition};
-    use crate::envelope::Block;
     use futures_util::FutureExt;
 
     fn block() -> Input {

@@ -65,7 +65,7 @@ impl Open for Stdin {
 
 fn read(stream: impl AsFd, framing: &framing::Settings, partition: &Partition, hand: &Hand) -> Result<(), Stop> {
     hand.over(Input::Assigned(vec![(partition.clone(), 0)]))?;
-    hand.over_all(stream, framing.framer(partition.clone(), 0), "standard input")?;
+    hand.over_all(stream, &mut framing.framer(partition.clone(), 0), "standard input")?;
     Ok(())
 }
 

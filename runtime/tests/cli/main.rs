@@ -14,6 +14,7 @@ mod csv;
 mod endpoint;
 mod faults;
 mod files;
+mod follow;
 mod guarantees;
 mod http;
 mod ini;

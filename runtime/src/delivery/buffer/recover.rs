@@ -18,8 +18,9 @@ use crate::batch::Partition;
 pub struct Again {
     /// Its name; empty where it can't be read again.
     pub source: String,
-    /// In each partition, from where on. From the beginning, where a partition is missing.
-    pub positions: BTreeMap<Partition, u64>,
+    /// In each partition, from where on. A partition that is missing has come to its end and does not come again. `None`:
+    /// everything comes again.
+    pub positions: Option<BTreeMap<Partition, u64>>,
 }
 
 /// What was found.
@@ -122,7 +123,13 @@ impl Reading<'_> {
             Ok(batch) => {
                 let origin = batch.origin();
                 for (rows, partition) in origin.spans() {
-                    let from = self.again.positions.get(&origin.partitions()[partition as usize]).copied().unwrap_or(0);
+                    let from = match &self.again.positions {
+                        None => 0,
+                        Some(positions) => match positions.get(&origin.partitions()[partition as usize]) {
+                            Some(position) => *position,
+                            None => continue,
+                        },
+                    };
                     let again = |row: &usize| origin.positions()[*row] >= from;
                     let row = |row: usize| first + row as u64..first + row as u64 + 1;
                     // Mostly all of them or none, and merged here so that a million events are one range.

@@ -28,7 +28,7 @@ fn batch(positions: std::ops::Range<u64>) -> Batch {
 }
 
 fn again(position: u64) -> Again {
-    Again { source: "in".into(), positions: BTreeMap::from([(Partition::from("a@1"), position)]) }
+    Again { source: "in".into(), positions: Some(BTreeMap::from([(Partition::from("a@1"), position)])) }
 }
 
 fn opened(disk: &Faulty, again: &Again) -> (Log, Reader, Found) {
@@ -243,6 +243,19 @@ fn what_the_source_gives_again_is_left_out_for_good() {
     let (_, mut reader, found) = opened(&disk, &again(20));
     assert_eq!((found.events, found.discarded), (20, 0));
     assert_eq!(rest(&mut reader), ((0..20).collect(), 0));
+}
+
+#[test]
+fn what_has_come_to_its_end_is_kept_and_what_comes_again_is_not() {
+    for (positions, kept) in [(Some(BTreeMap::new()), 4), (None, 0)] {
+        let disk = Faulty::default();
+        let (mut log, _, _) = opened(&disk, &again(0));
+        append(&mut log, 4).unwrap();
+        let again = Again { source: "in".into(), positions };
+        let (_, mut reader, found) = opened(&disk, &again);
+        assert_eq!((found.events, found.discarded), (kept, 4 - kept));
+        assert_eq!(rest(&mut reader).0.len() as u64, kept);
+    }
 }
 
 #[test]

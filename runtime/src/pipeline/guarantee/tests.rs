@@ -73,13 +73,12 @@ fn a_setting_weakens_what_it_is_about_and_nothing_else() {
     let letters = "dead letters";
     let failing = "rejected and failing events";
     for (from, to, claim, level, keys) in [
-        ("path = \"in\"", "path = \"in\"\nstart = 'end'", "loss", "by a kill", &["source.in.start"][..]),
         (
             fsync,
             "fsync = 'batch'\nbuffer.when_full = 'drop_newest'",
             "loss",
             "while the buffer is full",
-            &["buffer.when_full"],
+            &["buffer.when_full"][..],
         ),
         (fsync, "fsync = '2s'", "durability", "survives a kill", &["fsync"]),
         (fsync, "fsync = 'never'", "durability", "survives a kill", &["fsync"]),
@@ -185,7 +184,6 @@ fn the_page_has_every_level_and_every_key() {
     for key in [
         "position_interval",
         "retry.unknown",
-        "source.NAME.start",
         "source.NAME.type",
         "type",
         "buffer.when_full",

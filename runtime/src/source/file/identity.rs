@@ -1,56 +1,90 @@
 //! Knowing a file again: under another name, after a restart, and not when it is another one.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{File, Metadata};
 use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
+use super::packing::{Packing, Unpacked};
+use super::settings::Compression;
 use crate::batch::Partition;
 use crate::source::SourceError;
 
 /// How many of a file's first bytes tell it from others.
 const HEAD: usize = 1024;
 
+/// What can't be found any more is remembered for so many seconds: it may come back, from where it was moved to or with
+/// the file system that it is on.
+pub(super) const REMEMBERED: u64 = 24 * 60 * 60;
+
 /// Where the file system keeps a file. The same after it was renamed, and perhaps that of another file once it is gone.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct Inode {
-    device: u64,
     number: u64,
+    device: u64,
 }
 
 impl From<&Metadata> for Inode {
     fn from(metadata: &Metadata) -> Inode {
-        Inode { device: metadata.dev(), number: metadata.ino() }
+        Inode { number: metadata.ino(), device: metadata.dev() }
+    }
+}
+
+impl Inode {
+    /// As an entry of a folder tells it.
+    pub(super) fn number(self) -> u64 {
+        self.number
     }
 }
 
 /// A file that was read, as it is kept between runs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Known {
-    partition: String,
+pub(super) struct Known {
+    pub(super) partition: String,
     device: u64,
     inode: u64,
+    /// When it was made, in nanoseconds since the Unix epoch, where the file system says so: an inode that is used again
+    /// has another time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    born: Option<u64>,
+    /// The last path under which it was seen.
+    #[serde(default)]
+    pub(super) path: String,
+    /// Where reading began.
+    #[serde(default)]
+    pub(super) begin: u64,
     /// How many of the first bytes are hashed: up to [`HEAD`], fewer in a file that was shorter when it was last seen.
     head: usize,
     /// XXH3 of them.
     hash: u64,
+    /// Since when it is not to be found, in seconds since the Unix epoch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    gone: Option<u64>,
 }
 
-/// All files that were ever read.
+/// All files that were read and are not forgotten.
 #[derive(Debug, Default)]
-pub(super) struct Table(BTreeMap<Inode, Known>);
+pub(super) struct Table {
+    files: BTreeMap<Inode, Known>,
+    /// Their partitions, and those whose place was taken, until they are forgotten.
+    names: BTreeSet<String>,
+    /// Counts changes.
+    version: u64,
+}
 
 /// What a file turned out to be.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Identity {
     /// It was read before, as this partition.
     Known(Partition),
-    /// What was read before in its place is gone: it was cut off and written anew.
-    Replaced(Partition),
+    /// What was read before in its place is gone, and was this partition: it was cut off and written anew.
+    Replaced(Partition, Partition),
     /// Nothing was ever read in its place.
     New(Partition),
 }
@@ -59,8 +93,71 @@ impl Identity {
     /// The partition that its lines belong to.
     pub(super) fn partition(&self) -> &Partition {
         match self {
-            Identity::Known(partition) | Identity::Replaced(partition) | Identity::New(partition) => partition,
+            Identity::Known(partition) | Identity::Replaced(partition, _) | Identity::New(partition) => partition,
         }
+    }
+}
+
+/// Where an open file is, what it begins with, and how much was read of it.
+pub(super) struct Look<'a> {
+    pub(super) path: &'a Path,
+    pub(super) file: &'a File,
+    pub(super) metadata: &'a Metadata,
+    pub(super) compression: Compression,
+    /// How far partitions were read.
+    pub(super) positions: &'a BTreeMap<Partition, u64>,
+}
+
+impl Look<'_> {
+    fn inode(&self) -> Inode {
+        Inode::from(self.metadata)
+    }
+
+    /// Where the file ends, in positions.
+    pub(super) fn end(&self) -> io::Result<u64> {
+        let packing = Packing::look(self.path, self.file, self.compression)?;
+        let Some(mut unpacker) = packing.unpacker(Arc::new(self.file.try_clone()?), false)? else {
+            return Ok(self.metadata.len());
+        };
+        let mut scratch = Vec::new();
+        while let Some(Unpacked::Bytes(_)) = unpacker.forward(u64::MAX, &mut scratch)? {}
+        Ok(unpacker.at())
+    }
+
+    /// Whether a file that begins like this is the one that is known.
+    fn is(&self, known: &Known, head: &[u8]) -> bool {
+        if !known.is_like(self.metadata, head) {
+            return false;
+        }
+        // A file that is shorter than what was read of it is another one. Of a compressed one that is not told in bytes.
+        let position = self.positions.get(&Partition::from(known.partition.as_str()));
+        position.is_none_or(|position| *position <= self.metadata.len())
+            || Packing::of(self.path, head, self.compression) != Packing::Plain
+    }
+}
+
+impl Known {
+    fn inode(&self) -> Inode {
+        Inode { number: self.inode, device: self.device }
+    }
+
+    fn is_like(&self, metadata: &Metadata, head: &[u8]) -> bool {
+        let made = self.born.zip(born(metadata)).is_none_or(|(before, now)| before == now);
+        made && head.get(..self.head).is_some_and(|head| xxh3_64(head) == self.hash)
+    }
+
+    fn see(&mut self, path: &Path, metadata: &Metadata, head: &[u8]) -> bool {
+        let seen = Known {
+            born: born(metadata).or(self.born),
+            path: path.to_string_lossy().into_owned(),
+            head: head.len(),
+            hash: xxh3_64(head),
+            gone: None,
+            ..self.clone()
+        };
+        let news = seen != *self;
+        *self = seen;
+        news
     }
 }
 
@@ -71,55 +168,157 @@ impl Table {
             let message = format!("what was kept about the files of an earlier run can't be read: {error}");
             SourceError { message }
         })?;
-        let inode = |known: &Known| Inode { device: known.device, number: known.inode };
-        Ok(Table(known.into_iter().flatten().map(|known| (inode(&known), known)).collect()))
+        let mut table = Table::default();
+        known.into_iter().flatten().for_each(|known| table.insert(known));
+        Ok(table)
     }
 
     /// To be kept for the next run.
     pub(super) fn memo(&self) -> serde_json::Value {
-        let entry = |known: &Known| {
-            serde_json::json!({
-                "partition": known.partition,
-                "device": known.device,
-                "inode": known.inode,
-                "head": known.head,
-                "hash": known.hash,
-            })
-        };
-        self.0.values().map(entry).collect()
+        serde_json::to_value(self.files.values().collect::<Vec<_>>()).unwrap_or_default()
     }
 
-    /// Looks a file up, and enters it where it is not known. `positions` says how far partitions were read: a file that
-    /// is shorter than that is not the one that was read.
-    pub(super) fn identify(
-        &mut self,
-        path: &Path,
-        file: &File,
-        positions: &BTreeMap<Partition, u64>,
-    ) -> io::Result<Identity> {
-        let metadata = file.metadata()?;
-        let inode = Inode::from(&metadata);
-        let head = head(file)?;
-        let before = self.0.get_mut(&inode);
-        let replaced = before.is_some();
-        if let Some(known) = before {
-            let partition = Partition::new(known.partition.as_str());
-            let same = head.get(..known.head).is_some_and(|head| xxh3_64(head) == known.hash);
-            if same && positions.get(&partition).is_none_or(|position| *position <= metadata.len()) {
-                (known.head, known.hash) = (head.len(), xxh3_64(&head));
+    /// Grows with every change.
+    pub(super) fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// The files.
+    pub(super) fn files(&self) -> impl Iterator<Item = (Inode, &Known)> {
+        self.files.iter().map(|(inode, known)| (*inode, known))
+    }
+
+    fn insert(&mut self, known: Known) {
+        self.version += 1;
+        self.names.insert(known.partition.clone());
+        self.files.insert(known.inode(), known);
+    }
+
+    /// Looks a file up, and enters it where it is not known, to be read from its beginning.
+    pub(super) fn identify(&mut self, look: &Look) -> io::Result<Identity> {
+        let head = head(look.file)?;
+        let before = self.files.get(&look.inode()).or_else(|| self.elsewhere(look, &head)).map(Known::inode);
+        if let Some(before) = before
+            && let Some(known) = self.files.get_mut(&before)
+        {
+            if look.is(known, &head) {
+                let partition = Partition::from(known.partition.as_str());
+                self.version += u64::from(known.see(look.path, look.metadata, &head));
+                self.moved_to(before, look.inode());
                 return Ok(Identity::Known(partition));
             }
+            let before = Partition::from(known.partition.as_str());
+            return Ok(Identity::Replaced(self.enter(look, &head), before));
         }
-        let partition = self.name(path, inode, &head, positions);
-        let known = Known {
+        Ok(Identity::New(self.enter(look, &head)))
+    }
+
+    /// Whether a file is surely one that is known, even under a name that says nothing.
+    pub(super) fn recognises(&self, look: &Look) -> io::Result<bool> {
+        let head = head(look.file)?;
+        Ok(self.files.get(&look.inode()).is_some_and(|known| known.head > 0 && look.is(known, &head)))
+    }
+
+    /// The number of a device may be another one after the machine was started again: the same path and inode then
+    /// tell the file, if its first bytes do.
+    fn elsewhere(&self, look: &Look, head: &[u8]) -> Option<&Known> {
+        let number = look.inode().number;
+        let same_number = Inode { number, device: 0 }..=Inode { number, device: u64::MAX };
+        self.files
+            .range(same_number)
+            .map(|(_, known)| known)
+            .find(|known| known.head > 0 && known.path == look.path.to_string_lossy() && look.is(known, head))
+    }
+
+    fn moved_to(&mut self, before: Inode, now: Inode) {
+        if before != now
+            && let Some(known) = self.files.remove(&before)
+        {
+            self.insert(Known { inode: now.number, device: now.device, ..known });
+        }
+    }
+
+    /// Enters what a file holds now as another one than it was.
+    pub(super) fn replace(&mut self, look: &Look) -> io::Result<Partition> {
+        let head = head(look.file)?;
+        Ok(self.enter(look, &head))
+    }
+
+    fn enter(&mut self, look: &Look, head: &[u8]) -> Partition {
+        let inode = look.inode();
+        let partition = self.name(look.path, inode, head, look.positions);
+        self.insert(Known {
             partition: partition.as_str().to_owned(),
             device: inode.device,
             inode: inode.number,
+            born: born(look.metadata),
+            path: look.path.to_string_lossy().into_owned(),
+            begin: 0,
             head: head.len(),
-            hash: xxh3_64(&head),
-        };
-        self.0.insert(inode, known);
-        Ok(if replaced { Identity::Replaced(partition) } else { Identity::New(partition) })
+            hash: xxh3_64(head),
+            gone: None,
+        });
+        partition
+    }
+
+    /// Remembers where reading begins in a file.
+    pub(super) fn begin(&mut self, inode: Inode, begin: u64) {
+        if let Some(known) = self.files.get_mut(&inode) {
+            self.version += u64::from(known.begin != begin);
+            known.begin = begin;
+        }
+    }
+
+    /// Where a file was when it was last seen.
+    pub(super) fn path(&self, inode: Inode) -> Option<PathBuf> {
+        self.files.get(&inode).filter(|known| !known.path.is_empty()).map(|known| PathBuf::from(&known.path))
+    }
+
+    /// The partition of a file.
+    pub(super) fn partition(&self, inode: Inode) -> Option<Partition> {
+        self.files.get(&inode).map(|known| Partition::from(known.partition.as_str()))
+    }
+
+    /// Where reading began in a file.
+    pub(super) fn began(&self, inode: Inode) -> u64 {
+        self.files.get(&inode).map_or(0, |known| known.begin)
+    }
+
+    /// Whether an open file still begins as it did. What it has more by now is remembered.
+    pub(super) fn is_still(&mut self, path: &Path, file: &File, metadata: &Metadata) -> io::Result<bool> {
+        let Some(known) = self.files.get_mut(&Inode::from(metadata)) else { return Ok(false) };
+        let head = head(file)?;
+        let same = known.is_like(metadata, &head);
+        if same && known.head < head.len() {
+            self.version += u64::from(known.see(path, metadata, &head));
+        }
+        Ok(same)
+    }
+
+    /// A file was seen under another path.
+    pub(super) fn renamed(&mut self, inode: Inode, path: &Path) {
+        if let Some(known) = self.files.get_mut(&inode) {
+            let path = path.to_string_lossy().into_owned();
+            self.version += u64::from(known.path != path || known.gone.is_some());
+            (known.path, known.gone) = (path, None);
+        }
+    }
+
+    /// A file can't be found. Whether that is so for so long that it is to be forgotten.
+    pub(super) fn is_gone_for_good(&mut self, inode: Inode, now: u64) -> bool {
+        let Some(known) = self.files.get_mut(&inode) else { return true };
+        self.version += u64::from(known.gone.is_none());
+        let since = *known.gone.get_or_insert(now);
+        now.saturating_sub(since) >= REMEMBERED
+    }
+
+    /// Forgets a partition, and its file unless that holds another one by now.
+    pub(super) fn forget(&mut self, inode: Inode, partition: &Partition) {
+        self.names.remove(partition.as_str());
+        if self.files.get(&inode).is_some_and(|known| known.partition == partition.as_str()) {
+            self.files.remove(&inode);
+            self.version += 1;
+        }
     }
 
     /// `PATH@ID`. The ID follows from the file, so that a run that was killed before it could keep the table gives the
@@ -130,13 +329,24 @@ impl Table {
         hash.update(&inode.number.to_le_bytes());
         hash.update(head);
         loop {
-            let name = Partition::new(format!("{}@{:08x}", path.display(), hash.digest() as u32));
-            if !positions.contains_key(&name) && self.0.values().all(|known| known.partition != name.as_str()) {
-                return name;
+            let name = format!("{}@{:08x}", path.display(), hash.digest() as u32);
+            if !self.names.contains(&name) && !positions.contains_key(&Partition::from(name.as_str())) {
+                return Partition::new(name);
             }
             hash.update(&[1]);
         }
     }
+}
+
+/// Seconds since the Unix epoch.
+pub(super) fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+/// When a file was made, where that is known.
+fn born(metadata: &Metadata) -> Option<u64> {
+    let since = metadata.created().ok()?.duration_since(UNIX_EPOCH).ok()?;
+    u64::try_from(since.as_nanos()).ok().filter(|born| *born > 0)
 }
 
 /// The first bytes of a file, up to [`HEAD`].
@@ -155,57 +365,4 @@ fn head(file: &File) -> io::Result<Vec<u8>> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::fs;
-
-    fn look(table: &mut Table, path: &Path, position: Option<(&Partition, u64)>) -> Identity {
-        let positions = position.map(|(partition, position)| (partition.clone(), position)).into_iter().collect();
-        let identity = table.identify(path, &File::open(path).unwrap(), &positions).unwrap();
-        // Every look is after a restart.
-        *table = Table::from_memo(serde_json::from_str(&table.memo().to_string()).unwrap()).unwrap();
-        identity
-    }
-
-    #[test]
-    fn a_file_is_known_again_when_it_grew_or_was_renamed_but_not_when_it_was_cut_off() {
-        let folder = tempfile::tempdir().unwrap();
-        let (path, other) = (folder.path().join("a.log"), folder.path().join("b.log"));
-        let mut table = Table::default();
-        fs::write(&path, "one\n").unwrap();
-        let first = look(&mut table, &path, None);
-        let Identity::New(partition) = first else { panic!("{first:?}") };
-        assert!(partition.as_str().starts_with(&format!("{}@", path.display())), "{partition}");
-        assert_eq!(partition.as_str().rsplit('@').next().unwrap().len(), 8);
-
-        fs::write(&path, format!("one\n{}", "more\n".repeat(1000))).unwrap();
-        assert_eq!(look(&mut table, &path, Some((&partition, 4))), Identity::Known(partition.clone()));
-        fs::rename(&path, &other).unwrap();
-        assert_eq!(look(&mut table, &other, Some((&partition, 5004))), Identity::Known(partition.clone()));
-
-        fs::write(&other, format!("one\n{}", "more\n".repeat(500))).unwrap();
-        let Identity::Replaced(cut) = look(&mut table, &other, Some((&partition, 5004))) else { panic!() };
-        assert_ne!(cut, partition);
-        fs::write(&other, "uno\n".repeat(1000)).unwrap();
-        let Identity::Replaced(new) = look(&mut table, &other, Some((&cut, 2504))) else { panic!() };
-        assert!(new != cut && new.as_str().contains("b.log"));
-    }
-
-    #[test]
-    fn the_same_file_gets_the_same_name_where_nothing_was_kept_and_never_one_that_was_used() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("a.log");
-        fs::write(&path, "one\n").unwrap();
-        let first = look(&mut Table::default(), &path, None);
-        assert_eq!(look(&mut Table::default(), &path, None), first);
-        let used = first.partition();
-        assert_ne!(look(&mut Table::default(), &path, Some((used, 4))), first);
-    }
-
-    #[test]
-    fn a_memo_that_is_not_one_is_refused() {
-        assert!(Table::from_memo(serde_json::Value::Null).unwrap().0.is_empty());
-        let error = Table::from_memo(serde_json::json!([{"partition": 1}])).unwrap_err();
-        assert!(error.message.contains("can't be read"), "{error}");
-    }
-}
+mod tests;

@@ -1,43 +1,116 @@
 //! Which files globs name.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::os::unix::fs::DirEntryExt;
 use std::path::{Path, PathBuf};
 
-use glob::MatchOptions;
+use glob::{MatchOptions, Pattern};
 
 use super::Globs;
+use super::identity::Inode;
 use crate::source::SourceError;
 
 /// As in a shell: a star does not match a leading dot. Unfinished files often have one.
 const OPTIONS: MatchOptions =
     MatchOptions { case_sensitive: true, require_literal_separator: true, require_literal_leading_dot: true };
 
-/// The files that any of the globs matches, each once, in the order of their names.
-///
-/// Fails when a glob matches no file, or a folder on its way can't be read.
-pub(super) fn scan(globs: &Globs) -> Result<Vec<PathBuf>, SourceError> {
-    let mut files = BTreeSet::new();
-    for glob in globs.iter() {
-        // What is there by this very name is meant, even if the name reads like a glob.
-        let found = if Path::new(glob).is_file() { vec![PathBuf::from(glob)] } else { matches(glob)? };
-        if found.is_empty() {
-            return Err(SourceError { message: format!("no file matches `{glob}`{}", seen_from(glob)) });
-        }
-        files.extend(found);
-    }
-    Ok(files.into_iter().collect())
+/// What was found.
+#[derive(Debug, Default)]
+pub(super) struct Scan {
+    /// The files that any of the globs matches, each once, in the order of their names.
+    pub(super) files: BTreeSet<PathBuf>,
+    /// Globs that match no file, and folders that can't be read.
+    pub(super) problems: Vec<String>,
 }
 
-fn matches(glob: &str) -> Result<Vec<PathBuf>, SourceError> {
-    let failed = |error: String| SourceError { message: format!("files matching `{glob}` can't be found: {error}") };
-    let mut files = Vec::new();
-    for path in glob::glob_with(glob, OPTIONS).map_err(|error| failed(error.to_string()))? {
-        let path = path.map_err(|error| failed(error.to_string()))?;
-        if path.is_file() {
-            files.push(path);
+/// Looks for the files that globs match.
+pub(super) fn scan(globs: &Globs) -> Scan {
+    let mut scan = Scan::default();
+    for glob in globs.iter() {
+        let (before, mut found) = (scan.problems.len(), false);
+        // What is there by this very name is meant, even if the name reads like a glob.
+        if Path::new(glob).is_file() {
+            scan.files.insert(plain(Path::new(glob)));
+            continue;
+        }
+        for path in paths(glob, &mut scan.problems) {
+            if path.is_file() {
+                found = true;
+                scan.files.insert(plain(&path));
+            }
+        }
+        if !found && before == scan.problems.len() {
+            scan.problems.push(format!("no file matches `{glob}`{}", seen_from(glob)));
         }
     }
-    Ok(files)
+    scan
+}
+
+/// The same, where each glob has to match a file and every folder has to be readable.
+pub(super) fn scan_all(globs: &Globs) -> Result<BTreeSet<PathBuf>, SourceError> {
+    let Scan { files, problems } = scan(globs);
+    match problems.into_iter().next() {
+        None => Ok(files),
+        Some(message) => Err(SourceError { message }),
+    }
+}
+
+fn paths(glob: &str, problems: &mut Vec<String>) -> Vec<PathBuf> {
+    let mut failed = |error: String| problems.push(format!("files matching `{glob}` can't be found: {error}"));
+    match glob::glob_with(glob, OPTIONS) {
+        Err(error) => {
+            failed(error.to_string());
+            Vec::new()
+        }
+        Ok(paths) => paths.filter_map(|path| path.map_err(|error| failed(error.to_string())).ok()).collect(),
+    }
+}
+
+/// Whether a path is one that globs may name: a file that appears under it is to be read.
+pub(super) fn matches(globs: &Globs, path: &Path) -> bool {
+    globs.iter().any(|glob| {
+        let (glob, path) = (glob.strip_prefix("./").unwrap_or(glob), plain(path));
+        path == Path::new(glob) || Pattern::new(glob).is_ok_and(|pattern| pattern.matches_path_with(&path, OPTIONS))
+    })
+}
+
+/// The folders in which what globs match can appear, whether they are there or not.
+pub(super) fn folders(globs: &Globs) -> BTreeSet<PathBuf> {
+    let mut folders = BTreeSet::new();
+    for glob in globs.iter() {
+        let parent = Path::new(glob).parent().unwrap_or(Path::new(""));
+        let mut before = PathBuf::new();
+        let mut parts = parent.components().peekable();
+        while let Some(part) = parts.next_if(|part| !is_pattern(Path::new(part.as_os_str()))) {
+            before.push(part);
+        }
+        folders.insert(or_here(&before));
+        for part in parts {
+            before.push(part);
+            let found = before.to_str().map(|glob| paths(glob, &mut Vec::new())).unwrap_or_default();
+            folders.extend(found.into_iter().filter(|path| path.is_dir()));
+        }
+    }
+    folders
+}
+
+/// One spelling for one path: without a leading `./`.
+pub(super) fn plain(path: &Path) -> PathBuf {
+    path.strip_prefix(".").unwrap_or(path).to_owned()
+}
+
+fn is_pattern(part: &Path) -> bool {
+    part.to_string_lossy().contains(['*', '?', '['])
+}
+
+fn or_here(folder: &Path) -> PathBuf {
+    if folder.as_os_str().is_empty() { PathBuf::from(".") } else { folder.to_owned() }
+}
+
+/// The folder that a file is in.
+pub(super) fn folder_of(path: &Path) -> PathBuf {
+    or_here(path.parent().unwrap_or(Path::new("")))
 }
 
 /// A relative glob means something only together with the folder that it starts from.
@@ -48,10 +121,18 @@ fn seen_from(glob: &str) -> String {
     }
 }
 
+/// The files with these inodes that are in a folder.
+pub(super) fn find(folder: &Path, wanted: &BTreeSet<Inode>) -> BTreeMap<Inode, PathBuf> {
+    let numbers: BTreeSet<u64> = wanted.iter().map(|inode| inode.number()).collect();
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let paths = entries.filter(|entry| numbers.contains(&entry.ino())).map(|entry| plain(&entry.path()));
+    let inode = |path: PathBuf| fs::symlink_metadata(&path).ok().map(|metadata| (Inode::from(&metadata), path));
+    paths.filter_map(inode).filter(|(inode, _)| wanted.contains(inode)).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::fs;
 
     fn globs(folder: &Path, globs: &[&str]) -> Globs {
         Globs::new(globs.iter().map(|glob| format!("{}/{glob}", folder.display())).collect()).unwrap()
@@ -64,7 +145,7 @@ mod tests {
             fs::write(folder.path().join(name), "").unwrap();
         }
         fs::create_dir(folder.path().join("f.log")).unwrap();
-        let found = scan(&globs(folder.path(), &["d[1].log", "*.log", "a*"])).unwrap();
+        let found = scan_all(&globs(folder.path(), &["d[1].log", "*.log", "a*"])).unwrap();
         let names: Vec<_> = found.iter().map(|path| path.file_name().unwrap().to_str().unwrap()).collect();
         assert_eq!(names, ["a.log", "b.log", "d[1].log"]);
     }
@@ -73,9 +154,38 @@ mod tests {
     fn a_glob_that_matches_no_file_is_named() {
         let folder = tempfile::tempdir().unwrap();
         fs::create_dir(folder.path().join("f.log")).unwrap();
-        let error = scan(&globs(folder.path(), &["*.log"])).unwrap_err();
+        let error = scan_all(&globs(folder.path(), &["*.log"])).unwrap_err();
         assert!(error.message.starts_with("no file matches `/") && error.message.ends_with("/*.log`"), "{error}");
-        let error = scan(&Globs::new(vec!["no-such-folder/*".into()]).unwrap()).unwrap_err();
+        let error = scan_all(&Globs::new(vec!["no-such-folder/*".into()]).unwrap()).unwrap_err();
         assert!(error.message.starts_with("no file matches `no-such-folder/*` in /"), "{error}");
+    }
+
+    #[test]
+    fn what_appears_is_held_against_the_globs_and_found_in_their_folders() {
+        let named = |glob: &str| Globs::new(vec![glob.into()]).unwrap();
+        for (glob, path, meant) in [
+            ("/l/*.log", "/l/a.log", true),
+            ("/l/*.log", "/l/a.log.1", false),
+            ("/l/*.log", "/l/.a.log", false),
+            ("/l/*.log", "/l/d/a.log", false),
+            ("/l/**/*.log", "/l/d/e/a.log", true),
+            ("./l/*.log", "l/a.log", true),
+            ("*.log", "./a.log", true),
+            ("d[1].log", "d[1].log", true),
+        ] {
+            assert_eq!(matches(&named(glob), Path::new(path)), meant, "{glob} {path}");
+        }
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir_all(folder.path().join("a/b")).unwrap();
+        fs::create_dir_all(folder.path().join("c")).unwrap();
+        let seen = |glob: &str| -> Vec<String> {
+            let inside = |path: &PathBuf| path.strip_prefix(folder.path()).unwrap().display().to_string();
+            folders(&globs(folder.path(), &[glob])).iter().map(inside).collect()
+        };
+        assert_eq!(seen("x.log"), [""]);
+        assert_eq!(seen("none/*.log"), ["none"]);
+        assert_eq!(seen("*/*.log"), ["", "a", "c"]);
+        assert_eq!(seen("**/*.log"), ["", "a", "a/b", "c"]);
+        assert_eq!(folders(&named("*.log")).into_iter().collect::<Vec<_>>(), [PathBuf::from(".")]);
     }
 }

@@ -1,5 +1,7 @@
 //! What a user may set about the file source.
 
+use std::time::Duration;
+
 use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize};
 
@@ -9,19 +11,75 @@ use serde::{Deserialize, Deserializer, Serialize};
 pub struct Settings {
     /// Which files.
     pub path: Globs,
-    /// Where to begin in a file that was never read before.
+    /// Where to begin in files that are there when the source runs for the very first time.
     #[serde(default)]
     pub start: Start,
+    /// Whether to go on at the ends of the files, with what is added to them and with new ones.
+    #[serde(default)]
+    pub follow: bool,
+    /// How what is compressed is told from what is not.
+    #[serde(default)]
+    pub compression: Compression,
+    /// How changes are noticed while files are followed.
+    #[serde(default)]
+    pub watch: Watch,
+    /// How often to look where the system does not say what changes. Above zero.
+    #[serde(with = "interval", default = "second")]
+    pub poll_interval: Duration,
 }
 
-/// Where to begin in a file that was never read before.
+impl Settings {
+    /// Everything but the path as it is where nothing is said.
+    pub fn new(path: Globs) -> Settings {
+        Settings {
+            path,
+            start: Start::default(),
+            follow: false,
+            compression: Compression::default(),
+            watch: Watch::default(),
+            poll_interval: second(),
+        }
+    }
+}
+
+fn second() -> Duration {
+    Duration::from_secs(1)
+}
+
+/// How what is compressed is told from what is not.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Compression {
+    /// By the first bytes of each file. One that is named `….gz` or `….zst` has to begin as its name says.
+    #[default]
+    Auto,
+    /// Nothing is: bytes are read as they are.
+    None,
+    /// Everything is, with gzip.
+    Gzip,
+    /// Everything is, with zstd.
+    Zstd,
+}
+
+/// How changes are noticed while files are followed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Watch {
+    /// The system says so, by inotify, and where it can't, somebody looks every `poll_interval`.
+    #[default]
+    Auto,
+    /// By looking every `poll_interval`.
+    Poll,
+}
+
+/// Where to begin in files that are there when the source runs for the very first time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Start {
     /// With its first line.
     #[default]
     Beginning,
-    /// With what is added after it was seen.
+    /// With what is added from then on. Files that come later begin with their first line.
     End,
 }
 
@@ -67,6 +125,27 @@ impl<'de> Deserialize<'de> for Globs {
     }
 }
 
+/// A time that is not zero: looking again without a pause would take all of a processor.
+mod interval {
+    use std::time::Duration;
+
+    use serde::de::{Deserializer, Error};
+    use serde::ser::Serializer;
+
+    use crate::units;
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+        match units::duration::deserialize(deserializer)? {
+            Duration::ZERO => Err(D::Error::custom("`0s` is out of range: a time above zero is needed")),
+            interval => Ok(interval),
+        }
+    }
+
+    pub(super) fn serialize<S: Serializer>(interval: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+        units::duration::serialize(interval, serializer)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -81,6 +160,7 @@ mod tests {
         assert_eq!((one.path.iter().collect::<Vec<_>>(), one.start), (vec!["a/*.log"], Start::End));
         let several = read("path = ['a', 'b']").unwrap();
         assert_eq!((several.path.iter().count(), several.start), (2, Start::Beginning));
+        assert_eq!(several, Settings::new(several.path.clone()));
     }
 
     #[test]
@@ -90,6 +170,8 @@ mod tests {
             ("path = ''", "a path is empty"),
             ("path = 'a/[z'", "`a/[z` is not a glob"),
             ("path = 1", "a list of them"),
+            ("path = 'a'\npoll_interval = 0", "above zero"),
+            ("path = 'a'\ncompression = 'lz4'", "zstd"),
         ] {
             let error = read(text).unwrap_err();
             assert!(error.contains(what), "{text}: {error}");

@@ -48,6 +48,36 @@ pub struct Lines {
     usual: usize,
 }
 
+/// What there is to go on with in a partition that was left.
+#[derive(Debug, Default)]
+pub struct Aside {
+    next: u64,
+    held: Vec<u8>,
+    long: Option<Long>,
+}
+
+impl Aside {
+    /// At the beginning of an event.
+    pub fn at(position: u64) -> Aside {
+        Aside { next: position, ..Aside::default() }
+    }
+
+    /// Where the next event to come begins.
+    pub fn position(&self) -> u64 {
+        self.long.as_ref().map_or(self.next, |long| long.start)
+    }
+
+    /// The byte to be read next.
+    pub fn next_byte(&self) -> u64 {
+        self.next + self.held.len() as u64
+    }
+
+    /// Where the line begins that is too long and passed over, while one is, and what is kept of its beginning.
+    pub fn passed_over(&mut self) -> Option<(u64, &mut Vec<u8>)> {
+        self.long.as_mut().map(|long| (long.start, &mut long.kept))
+    }
+}
+
 /// A line that is too long.
 #[derive(Debug)]
 struct Long {
@@ -88,6 +118,37 @@ impl Lines {
     /// Where the next line to come begins.
     pub fn position(&self) -> u64 {
         self.long.as_ref().map_or(self.position, |long| long.start)
+    }
+
+    /// The byte to be read next.
+    pub fn next_byte(&self) -> u64 {
+        self.position + self.held.len() as u64
+    }
+
+    /// Leaves a partition for another one. Unless it is to be `kept`, what is held of a line whose end was not read yet
+    /// is given up, and to be read again.
+    pub fn leave(&mut self, keep: bool) -> Aside {
+        let mut aside = Aside { next: self.position, held: Vec::new(), long: self.long.take() };
+        let mut held = std::mem::take(&mut self.held);
+        if keep && !held.is_empty() {
+            aside.held = held.as_slice().to_vec();
+            held.clear();
+        }
+        self.pool.give_back(held);
+        self.searched = 0;
+        aside
+    }
+
+    /// Goes on in a partition.
+    pub fn enter(&mut self, partition: Partition, aside: Aside) {
+        self.leave(false);
+        self.partition = partition;
+        self.position = aside.next;
+        self.long = aside.long;
+        if !aside.held.is_empty() {
+            self.held = self.pool.buffer(aside.held.len());
+            self.held.extend_from_slice(&aside.held);
+        }
     }
 
     fn cut(&mut self, buffer: Vec<u8>, ended: bool) -> Result<Vec<Block>, SourceError> {
