@@ -73,6 +73,8 @@ struct Follower<'a> {
     fresh: BTreeSet<PathBuf>,
     /// Which file left a path last, until it was read to its end.
     left: HashMap<PathBuf, Inode>,
+    /// What was heard of names that files had, before anybody looked.
+    renamed: BTreeMap<PathBuf, PathBuf>,
     /// Files that lost their last name.
     lost: BTreeSet<Inode>,
     /// What was said of files and folders, so that it is said once.
@@ -141,6 +143,7 @@ pub(super) fn follow(
         current: None,
         fresh: BTreeSet::new(),
         left: HashMap::new(),
+        renamed: BTreeMap::new(),
         lost: BTreeSet::new(),
         told: BTreeSet::new(),
         behind: 0,

@@ -40,6 +40,7 @@ impl Follower<'_> {
                 None => {}
             }
         }
+        self.renamed = heard.renamed;
         for path in &heard.moved {
             self.look(path);
             if let Some(link) = self.links.get(path).cloned() {
@@ -62,7 +63,12 @@ impl Follower<'_> {
             _ => return self.unname(path),
         };
         let inode = Inode::from(&metadata);
-        if !self.files.contains_key(&inode) && !scan::matches(&self.settings.path, path) {
+        // What was renamed before anybody looked is meant by the name that it had.
+        let is_meant = |path: &Path| scan::matches(&self.settings.path, path);
+        if !self.files.contains_key(&inode)
+            && !is_meant(path)
+            && !self.renamed.get(path).is_some_and(|was| is_meant(was))
+        {
             return self.unname(path);
         }
         if self.names.get(path).is_some_and(|before| *before != inode) {

@@ -34,6 +34,8 @@ pub(super) struct Watcher {
     watched: BTreeMap<PathBuf, WatchDescriptor>,
     /// Folders that nobody watches.
     blind: BTreeSet<PathBuf>,
+    /// The first half of a renaming, until the second is heard.
+    renaming: Option<(u32, PathBuf)>,
     buffer: Vec<u8>,
 }
 
@@ -44,6 +46,8 @@ pub(super) struct Heard {
     pub(super) written: BTreeSet<PathBuf>,
     /// Paths at which another file may be now, or none.
     pub(super) moved: BTreeSet<PathBuf>,
+    /// Where a file is that was renamed, and where it was: it may have come and gone there since the last time.
+    pub(super) renamed: BTreeMap<PathBuf, PathBuf>,
     /// Anything may have changed.
     pub(super) everything: bool,
 }
@@ -60,7 +64,7 @@ impl Watcher {
             }
         };
         let (names, watched, blind) = (HashMap::new(), BTreeMap::new(), BTreeSet::new());
-        Watcher { inotify, names, watched, blind, buffer: vec![0; BUFFER] }
+        Watcher { inotify, names, watched, blind, renaming: None, buffer: vec![0; BUFFER] }
     }
 
     /// Watches a folder, where that can be done. One that is watched goes on to be.
@@ -141,9 +145,21 @@ impl Watcher {
                             heard.everything = true;
                             continue;
                         };
-                        let paths = names.into_iter().flatten().map(|folder| plain(&folder.join(name)));
-                        let list = if mask == EventMask::MODIFY { &mut heard.written } else { &mut heard.moved };
-                        list.extend(paths);
+                        for path in names.into_iter().flatten().map(|folder| plain(&folder.join(name))) {
+                            if mask == EventMask::MODIFY {
+                                heard.written.insert(path);
+                                continue;
+                            }
+                            if mask == EventMask::MOVED_FROM {
+                                self.renaming = Some((event.cookie, path.clone()));
+                            } else if mask == EventMask::MOVED_TO
+                                && let Some((_, from)) = self.renaming.take_if(|(cookie, _)| *cookie == event.cookie)
+                            {
+                                let origin = heard.renamed.remove(&from).unwrap_or(from);
+                                heard.renamed.insert(path.clone(), origin);
+                            }
+                            heard.moved.insert(path);
+                        }
                     }
                 }
             }
@@ -204,6 +220,7 @@ mod tests {
         fs::write(path("c"), "").unwrap();
         let heard = watcher.hear();
         assert_eq!(heard.moved.into_iter().collect::<Vec<_>>(), [path("a"), path("b"), path("c")]);
+        assert_eq!(heard.renamed.into_iter().collect::<Vec<_>>(), [(path("b"), path("a"))]);
         assert!(!heard.everything);
         fs::create_dir(path("d")).unwrap();
         assert!(watcher.hear().everything, "new folders may have files");
