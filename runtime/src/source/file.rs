@@ -1,5 +1,6 @@
 //! Files, named by globs, read line by line from where the last run got to.
 
+mod copy;
 mod follow;
 mod identity;
 mod look;

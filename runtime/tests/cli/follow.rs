@@ -81,25 +81,29 @@ fn a_writer_that_rotates_by_renaming_loses_nothing_through_kills() {
     let (files, each) = (24, 2_000);
     let line = |number: usize| format!("{number:07} {}\n", "x".repeat(number % 50));
     let mut log = File::create(dir.path("in.log")).unwrap();
-    let mut run = dir.run(["sump.toml"]).start();
-    run.until("the run sees the first file", || saved(&dir).0 == 1);
+    // Sees what is there before anything else happens.
+    let start = |known: usize| {
+        let mut run = dir.run(["sump.toml"]).start();
+        run.until("the run sees what is there", || saved(&dir).0 == known);
+        run
+    };
+    let mut run = Some(start(1));
     for file in 0..files {
         for number in file * each..(file + 1) * each {
             log.write_all(line(number).as_bytes()).unwrap();
         }
         // Every third time nobody looks meanwhile, and at no time does the writer wait until all was read.
-        let killed = file % 3 == 2;
-        if killed {
-            run.signal(Signal::KILL);
-            run.end();
+        if let Some(killed) = run.take_if(|_| file % 3 == 2) {
+            killed.signal(Signal::KILL);
+            killed.end();
         }
         fs::rename(dir.path("in.log"), dir.path(&format!("in.log.{file:03}"))).unwrap();
         log = File::create(dir.path("in.log")).unwrap();
-        if killed {
-            run = dir.run(["sump.toml"]).start();
-            run.until("the run sees what is there", || saved(&dir).0 == file + 2);
+        if run.is_none() {
+            run = Some(start(file + 2));
         }
     }
+    let mut run = run.unwrap();
     let all: Vec<String> = (0..files * each).map(|number| line(number).trim_end().to_owned()).collect();
     run.until("the last line", || dir.lines("out").last() == all.last());
     let there = dir.lines("out");
@@ -128,6 +132,7 @@ fn a_writer_that_copies_and_truncates_loses_only_what_that_loses() {
             truncate(&log);
         }
         assert_eq!(dir.lines("out"), expected);
+        (0..20).for_each(|round| fs::remove_file(dir.path(&format!("in.log.{round}"))).unwrap());
         run.until("what is gone is forgotten", || saved(&dir).1.len() == 1 && saved(&dir).0 == 1);
     }
 }
@@ -141,6 +146,22 @@ fn what_is_deleted_is_forgotten() {
     run.until("all positions", || saved(&dir).1.len() == 50);
     (1..50).for_each(|number| fs::remove_file(dir.path(&format!("{number}.log"))).unwrap());
     run.until("one file is left", || saved(&dir).0 == 1 && saved(&dir).1.len() == 1);
+    run.signal(Signal::TERM);
+    run.end().with(0);
+}
+
+#[test]
+fn ten_thousand_files_need_few_open_ones() {
+    let dir = Dir::with(&following("logs/*.log", ""));
+    fs::create_dir(dir.path("logs")).unwrap();
+    let files = 10_000;
+    (0..files).for_each(|number| dir.write(&format!("logs/{number}.log"), format!("{number} one\n")));
+    let mut run = dir.run_in_shell("ulimit -n 200; exec \"$@\"", ["sump.toml"]).start();
+    run.until("a line of each", || dir.lines("out").len() == files);
+    (0..files).for_each(|number| dir.append(&format!("logs/{number}.log"), &format!("{number} two\n")));
+    run.until("another line of each", || dir.lines("out").len() == 2 * files);
+    let there: BTreeSet<String> = dir.lines("out").into_iter().collect();
+    assert_eq!(there.len(), 2 * files);
     run.signal(Signal::TERM);
     run.end().with(0);
 }

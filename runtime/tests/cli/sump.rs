@@ -97,6 +97,16 @@ impl Dir {
         self.sump(["run", "--data-dir", "data"].into_iter().chain(args))
     }
 
+    /// The same, started by a line of the shell that has the command as its arguments.
+    pub(crate) fn run_in_shell<'a>(&self, line: &str, args: impl IntoIterator<Item = &'a str>) -> Sump {
+        let Sump { command, input } = self.run(args);
+        let mut shell = Command::new("sh");
+        shell.args(["-c", line, "sh"]).arg(command.get_program()).args(command.get_args()).env_clear();
+        shell.envs(command.get_envs().filter_map(|(name, value)| value.map(|value| (name, value))));
+        shell.current_dir(self.0.path());
+        Sump { command: shell, input }
+    }
+
     /// `sump replay WHAT --data-dir data` with more arguments.
     pub(crate) fn replay<'a>(&self, what: &'a str, args: impl IntoIterator<Item = &'a str>) -> Sump {
         self.sump(["replay", what, "--data-dir", "data"].into_iter().chain(args))

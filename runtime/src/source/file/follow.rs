@@ -38,6 +38,9 @@ const PACE: Duration = Duration::from_millis(10);
 /// A deleted file is let go when nothing was added to it for so many intervals of looking.
 const QUIET: u32 = 5;
 
+/// A file that begins like one that is known may be a copy of it: so long is waited for that one to be cut off.
+const COPYING: Duration = Duration::from_secs(10);
+
 /// So many problems are remembered as told.
 const MOST_TOLD: usize = 1000;
 
@@ -71,6 +74,8 @@ struct Follower<'a> {
     current: Option<Inode>,
     /// Paths at which something new was seen.
     fresh: BTreeSet<PathBuf>,
+    /// Files that begin like one that is known, and when they were seen: copies perhaps, made before that is cut off.
+    alike: HashMap<PathBuf, Instant>,
     /// Which file left a path last, until it was read to its end.
     left: HashMap<PathBuf, Inode>,
     /// What was heard of names that files had, before anybody looked.
@@ -142,6 +147,7 @@ pub(super) fn follow(
         lines: framing.framer(Partition::from(""), 0),
         current: None,
         fresh: BTreeSet::new(),
+        alike: HashMap::new(),
         left: HashMap::new(),
         renamed: BTreeMap::new(),
         lost: BTreeSet::new(),
@@ -276,6 +282,9 @@ impl Follower<'_> {
                 }
             }
         }
+        let waited = self.alike.iter().filter(|(_, seen)| seen.elapsed() >= COPYING).map(|(path, _)| path.clone());
+        self.fresh.extend(waited);
+        self.settle()?;
         self.left.retain(|_, inode| self.files.get(inode).is_some_and(|file| file.ready));
         let long_gone: Vec<(Inode, Partition)> = {
             let mut table = self.state.table();

@@ -146,6 +146,12 @@ impl Known {
         made && head.get(..self.head).is_some_and(|head| xxh3_64(head) == self.hash)
     }
 
+    /// Whether a file, which is another one, begins with all that is known of this one's beginning.
+    pub(super) fn is_beginning_of(&self, file: &File) -> io::Result<bool> {
+        let head = head(file)?;
+        Ok(self.head > 0 && head.get(..self.head).is_some_and(|head| xxh3_64(head) == self.hash))
+    }
+
     fn see(&mut self, path: &Path, metadata: &Metadata, head: &[u8]) -> bool {
         let seen = Known {
             born: born(metadata).or(self.born),
@@ -267,6 +273,29 @@ impl Table {
             self.version += u64::from(known.begin != begin);
             known.begin = begin;
         }
+    }
+
+    /// What is known of a file.
+    pub(super) fn known(&self, inode: Inode) -> Option<Known> {
+        self.files.get(&inode).cloned()
+    }
+
+    /// Whether a file begins with as many bytes as are ever looked at like one that is known.
+    pub(super) fn has_alike(&self, file: &File) -> io::Result<bool> {
+        let head = head(file)?;
+        let hash = xxh3_64(&head);
+        Ok(head.len() == HEAD && self.files.values().any(|known| known.head == HEAD && known.hash == hash))
+    }
+
+    /// A partition goes on in a copy of its file.
+    pub(super) fn moved_into(&mut self, before: Known, copy: Inode, metadata: &Metadata, path: &Path) {
+        self.insert(Known {
+            device: copy.device,
+            inode: copy.number,
+            born: born(metadata),
+            path: path.to_string_lossy().into_owned(),
+            ..before
+        });
     }
 
     /// Where a file was when it was last seen.

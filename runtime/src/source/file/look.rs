@@ -1,12 +1,13 @@
 //! Which files there are, and where to go on in each.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::File;
+use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use super::identity::{self, Identity, Inode, Look, Table};
+use super::copy::{self, Copied};
+use super::identity::{self, Identity, Inode, Known, Look, Table};
 use super::scan;
 use super::settings::{Settings, Start};
 use crate::batch::Partition;
@@ -40,15 +41,24 @@ pub(super) struct Looked {
 pub(super) fn look(settings: &Settings, resume: Resume) -> Result<Looked, SourceError> {
     let first = resume.memo.is_null();
     let table = Table::from_memo(resume.memo)?;
-    let mut looking =
-        Looking { settings, positions: resume.positions, first, table, seen: BTreeSet::new(), forgotten: Vec::new() };
+    let mut looking = Looking {
+        settings,
+        positions: resume.positions,
+        first,
+        table,
+        seen: BTreeSet::new(),
+        copied: Vec::new(),
+        forgotten: Vec::new(),
+    };
     let paths = match settings.follow {
         // What is missing may come, and what can't be read is tried again.
         true => scan::scan(&settings.path).files,
         false => scan::scan_all(&settings.path)?,
     };
+    // Those of earlier runs first: what begins like one that was cut off is its copy, and not new.
+    let (known, new): (Vec<_>, Vec<_>) = paths.into_iter().partition(|path| looking.is_known(path));
     let mut matched = Vec::new();
-    for path in paths {
+    for path in known.into_iter().chain(new) {
         match looking.at(&path) {
             Ok(found) => matched.extend(found),
             Err(_) if settings.follow => {}
@@ -59,7 +69,11 @@ pub(super) fn look(settings: &Settings, resume: Resume) -> Result<Looked, Source
         // What rotation has left behind comes before what it has begun.
         matched.sort_by_cached_key(|(found, modified)| (found.was.is_none(), *modified, found.path.clone()));
     }
+    if !settings.follow {
+        matched.sort_by_cached_key(|(found, _)| found.path.clone());
+    }
     let (mut found, missing) = looking.renamed();
+    found.append(&mut looking.copied);
     found.extend(matched.into_iter().map(|(found, _)| found));
     let Looking { mut table, mut forgotten, .. } = looking;
     let now = identity::now();
@@ -76,10 +90,16 @@ struct Looking<'a> {
     first: bool,
     table: Table,
     seen: BTreeSet<Inode>,
+    /// Copies of files that were cut off.
+    copied: Vec<Found>,
     forgotten: Vec<(Inode, Partition)>,
 }
 
 impl Looking<'_> {
+    fn is_known(&self, path: &Path) -> bool {
+        fs::metadata(path).is_ok_and(|metadata| self.table.known(Inode::from(&metadata)).is_some())
+    }
+
     /// What is at a path that globs match; `None` where it was found under another name already.
     fn at(&mut self, path: &Path) -> io::Result<Option<(Found, SystemTime)>> {
         let file = File::open(path)?;
@@ -88,7 +108,7 @@ impl Looking<'_> {
         if !self.seen.insert(inode) {
             return Ok(None);
         }
-        let was = self.table.path(inode);
+        let (was, known) = (self.table.path(inode), self.table.known(inode));
         let look = Look {
             path,
             file: &file,
@@ -104,7 +124,7 @@ impl Looking<'_> {
             Identity::New(_) => 0,
             // What replaced a file was written after it.
             Identity::Replaced(_, before) => {
-                self.forgotten.push((inode, before));
+                self.cut_off(path, inode, known, before);
                 0
             }
         };
@@ -113,6 +133,23 @@ impl Looking<'_> {
         }
         let modified = metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH);
         Ok(Some((Found { path: path.to_owned(), inode, partition, begin, size, was }, modified)))
+    }
+
+    /// A file was cut off. Where a copy of what it held is there, its partition goes on in that, and else it is forgotten.
+    fn cut_off(&mut self, path: &Path, inode: Inode, known: Option<Known>, before: Partition) {
+        let copied = known.and_then(|known| {
+            let position = self.positions.get(&before).copied().unwrap_or(known.begin);
+            let is_other = |other: Inode| other == inode || self.table.known(other).is_some();
+            let copied = copy::find(&known, path, position, is_other)?;
+            let metadata = fs::metadata(&copied.path).ok()?;
+            self.table.moved_into(known, copied.inode, &metadata, &copied.path);
+            Some((copied, position))
+        });
+        let Some((Copied { path, inode: copy, size }, begin)) = copied else {
+            return self.forgotten.push((inode, before));
+        };
+        self.seen.insert(copy);
+        self.copied.push(Found { path, inode: copy, partition: before, begin, size, was: None });
     }
 
     /// Files of earlier runs that have a name now which no glob matches, in the folder that they were in; and those that

@@ -137,6 +137,22 @@ async fn what_was_added_before_a_file_was_renamed_comes_first() {
     assert_eq!((fourth.resume.positions.len(), fourth.resume.memo.as_array().unwrap().len()), (1, 1));
 }
 
+#[tokio::test]
+async fn what_was_copied_before_a_file_was_cut_off_is_not_new() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    fs::write(path("b.log"), "1\n").unwrap();
+    let first = run(folder.path(), "*.log*", Start::Beginning, &Resume::default()).await.unwrap();
+    fs::write(path("b.log"), "1\n2\n").unwrap();
+    fs::copy(path("b.log"), path("a.log.1")).unwrap();
+    fs::write(path("b.log"), "3\n").unwrap();
+    let second = run(folder.path(), "*.log*", Start::Beginning, &first.resume).await.unwrap();
+    assert_eq!(second.lines, ["2", "3"]);
+    assert_eq!(second.assigned[0], (first.assigned[0].0.clone(), 2));
+    let third = run(folder.path(), "*.log*", Start::Beginning, &second.resume).await.unwrap();
+    assert!(third.lines.is_empty());
+}
+
 fn gzip(text: &str) -> Vec<u8> {
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     encoder.write_all(text.as_bytes()).unwrap();

@@ -8,8 +8,8 @@ use std::time::{Instant, SystemTime};
 
 use tracing::{debug, info};
 
-use super::Follower;
 use super::watch::Heard;
+use super::{COPYING, Follower};
 use crate::batch::Partition;
 use crate::source::Input;
 use crate::source::file::identity::{Identity, Inode, Look};
@@ -167,6 +167,9 @@ impl Follower<'_> {
             self.look(path);
             return Ok(None);
         }
+        if self.may_be_a_copy(path, &file)? {
+            return Ok(None);
+        }
         let look = Look {
             path,
             file: &file,
@@ -193,6 +196,18 @@ impl Follower<'_> {
         self.add(Found { path, inode, partition: partition.clone(), begin, size, was: None }, after);
         self.settle_in(inode);
         Ok(Some((partition, begin)))
+    }
+
+    /// Whether to wait with a file because it may be a copy of one that is cut off soon.
+    fn may_be_a_copy(&mut self, path: &Path, file: &File) -> io::Result<bool> {
+        if !self.state.table().has_alike(file)? {
+            return Ok(false);
+        }
+        let waits = self.alike.entry(path.to_owned()).or_insert_with(Instant::now).elapsed() < COPYING;
+        if !waits {
+            self.alike.remove(path);
+        }
+        Ok(waits)
     }
 
     /// Looks for files that lost their last name, in the folders that they were in.

@@ -207,6 +207,24 @@ async fn a_file_that_is_cut_off_is_another_one_however_long_it_is_by_then() {
 }
 
 #[tokio::test]
+async fn what_was_not_read_before_a_file_was_cut_off_is_read_in_its_copy() {
+    for watch in [Watch::Auto, Watch::Poll] {
+        let folder = Folder::new();
+        let line = |number: usize| format!("{number:06} {}\n", "x".repeat(90));
+        folder.write("a.log", (0..100_000).map(line).collect::<String>());
+        let mut following = Following::open(folder.settings("a.log*", watch), Resume::default()).await;
+        following.step().await;
+        assert!(following.lines.len() < 50_000, "nobody takes more than a few blocks");
+        std::fs::copy(folder.path("a.log"), folder.path("a.log.1")).unwrap();
+        std::fs::write(folder.path("a.log"), "new\n").unwrap();
+        let came = following.lines(100_001).await;
+        let came: BTreeSet<&str> = came.iter().map(|(_, line)| line.as_str()).collect();
+        assert_eq!(came.len(), 100_001, "a line came twice");
+        assert_eq!((following.known(), following.resume.positions.len()), (2, 2));
+    }
+}
+
+#[tokio::test]
 async fn a_deleted_file_is_read_to_its_end_and_forgotten() {
     let folder = Folder::new();
     folder.write("a.log", "1\n");

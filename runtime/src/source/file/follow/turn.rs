@@ -3,7 +3,7 @@
 use std::fs::{File, Metadata};
 use std::io;
 use std::os::unix::fs::FileExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -11,7 +11,10 @@ use rustix::buffer::spare_capacity;
 use tracing::{debug, error, info, warn};
 
 use super::{Followed, Follower, Opened};
-use crate::source::file::identity::{Inode, Look};
+use crate::batch::Partition;
+use crate::source::file::copy::{self, Copied};
+use crate::source::file::identity::{Inode, Known, Look};
+use crate::source::file::look::Found;
 use crate::source::file::packing::{Packing, Unpacked};
 use crate::source::framing::Aside;
 use crate::source::reader::Stop;
@@ -284,7 +287,7 @@ impl Follower<'_> {
             self.leave();
         }
         let Some(file) = self.files.get_mut(&inode) else { return Ok(()) };
-        let end = file.aside.position();
+        let (end, known) = (file.aside.position(), self.state.table().known(inode));
         let replaced = file.open.as_ref().map_or(Err(io::ErrorKind::NotFound.into()), |open| {
             let look = Look {
                 path: file.names.first().unwrap_or(&file.home),
@@ -308,11 +311,31 @@ impl Follower<'_> {
         );
         let before = std::mem::replace(&mut file.partition, partition.clone());
         (file.aside, file.seen, file.damaged) = (Aside::at(0), 0, false);
-        self.state.end(before, inode, end);
+        let home = file.home.clone();
         self.close(inode);
+        self.go_on_in_copy(inode, known, before, &home, end);
         self.hand.over(Input::Assigned(vec![(partition, 0)]))?;
         self.make_ready(inode);
         Ok(())
+    }
+
+    /// A partition goes on in a copy of what its file held before it was cut off, if there is one: what was not read yet
+    /// is there. Else it has come to its end.
+    fn go_on_in_copy(&mut self, inode: Inode, known: Option<Known>, partition: Partition, home: &Path, end: u64) {
+        let is_other = |other: Inode| other == inode || self.files.contains_key(&other);
+        let copied = known.and_then(|known| copy::find(&known, home, end, is_other).map(|copied| (known, copied)));
+        let Some((known, Copied { path, inode: copy, size })) = copied else {
+            return self.state.end(partition, inode, end);
+        };
+        let Ok(metadata) = std::fs::metadata(&path) else { return self.state.end(partition, inode, end) };
+        info!(partition = partition.as_str(), "it goes on in its copy {}", path.display());
+        self.state.table().moved_into(known, copy, &metadata, &path);
+        self.fresh.remove(&path);
+        self.alike.remove(&path);
+        self.add(Found { path, inode: copy, partition, begin: end, size, was: None }, None);
+        if let Some(file) = self.files.get_mut(&inode) {
+            file.after = Some(copy);
+        }
     }
 
     /// A file can't be read on.
