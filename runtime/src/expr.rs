@@ -8,6 +8,7 @@ mod bind;
 mod compile;
 mod condition;
 mod interpret;
+mod items;
 mod json;
 mod plan;
 mod row;
@@ -19,5 +20,6 @@ mod value;
 mod tests;
 
 pub use condition::{Condition, Verdicts};
+pub use items::elements;
 pub use syntax::SyntaxError;
 pub use template::{Missing, Template};

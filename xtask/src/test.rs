@@ -51,6 +51,9 @@ const STEPS: [Step; 9] = [
     Step { name: "deny", what: "licences, banned crates, sources", needs: &[], run: deny },
 ];
 
+/// Servers that tests start, each with its package in Debian, and what makes their certificates.
+const SERVERS: [(&str, &str); 2] = [("nginx", "nginx-light"), ("openssl", "openssl")];
+
 /// The runtime, and all the rest. Apart, because crates that are built together share the features of their libraries:
 /// with the guests beside it, the runtime's large ones would be compiled once more than the demonstration needs.
 const GROUPS: [&[&str]; 2] = [&["--package", "sump"], &["--workspace", "--exclude", "sump"]];
@@ -122,6 +125,7 @@ fn build(options: &Options) -> Result<()> {
 }
 
 fn tests(options: &Options) -> Result<()> {
+    tools::programs(&SERVERS)?;
     let (guests, kafka) = (guests::folder(&metadata()?)?, kafka::folder()?);
     in_groups(|group| {
         let mut tests = cargo(&["test", "--no-fail-fast"]);

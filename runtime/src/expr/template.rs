@@ -10,7 +10,8 @@ use chrono::format::{Item, StrftimeItems};
 use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::json::{self, Step, Unreadable};
+use super::items::descend;
+use super::json::Unreadable;
 use super::row::{header, key, payload};
 use super::syntax::SyntaxError;
 use super::value::Value;
@@ -245,9 +246,7 @@ fn percent_encode(text: &mut String, start: usize) {
 fn field(payload: Option<&[u8]>, steps: &[Box<str>], out: &mut String) -> Result<(), Unreadable> {
     let mut json = payload.ok_or(Unreadable)?;
     for step in steps {
-        let in_list = json.trim_ascii_start().starts_with(b"[");
-        let step = if in_list { Step::Index(step.parse().map_err(|_| Unreadable)?) } else { Step::Name(step.clone()) };
-        json = json::find(json, &[step])?.ok_or(Unreadable)?;
+        json = descend(json, step)?;
     }
     match Value::from_json(json)? {
         Value::Text(text) => out.push_str(&text),

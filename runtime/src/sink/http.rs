@@ -7,6 +7,7 @@ mod auth;
 mod body;
 mod client;
 mod each;
+mod results;
 mod settings;
 mod statuses;
 mod target;
@@ -20,6 +21,7 @@ use bytes::Bytes;
 use reqwest::{Body as Sent, Client, Request};
 
 use self::answer::Reader;
+use self::auth::Signer;
 use self::body::{Form, Made};
 use self::target::{Address, Target};
 use super::outcome::Refusals;
@@ -27,8 +29,9 @@ use super::{BatchId, Connect, Contract, Failure, Outcome, Sink, WriteContext, Wr
 use crate::batch::Batch;
 use crate::units::Secret;
 
-pub use auth::Auth;
-pub use settings::{Body, Compression, HeaderTemplate, HttpVersion, IdempotencyKey, Method, Name, Settings};
+pub use auth::{Auth, ClientCredentials, CredentialsIn, SigningKey};
+pub use results::Results;
+pub use settings::{Body, Compression, HeaderTemplate, HttpVersion, IdempotencyKey, Joined, Method, Name, Settings};
 pub use statuses::{Meaning, Statuses};
 pub use target::UrlTemplate;
 
@@ -53,7 +56,12 @@ impl HttpSink {
     /// Reads the files that the settings name, and connects to nothing. `timeout` bounds an attempt.
     pub fn new(settings: &Settings, timeout: Duration) -> Result<HttpSink, Unusable> {
         let sender = Sender::new(settings, timeout)?;
-        let contract = Contract { destination: sender.address.destination(), ..Contract::default() };
+        let contract = Contract {
+            destination: sender.address.destination(),
+            // A server that takes what it can of a request does not stop at what it can't.
+            stops_in_order: sender.results.is_none(),
+            ..Contract::default()
+        };
         Ok(HttpSink { contract, sender: Arc::new(sender) })
     }
 }
@@ -84,7 +92,7 @@ impl Sink for Instance {
         };
         match self.sender.form.body {
             Body::Each => self.sender.write_each(batch, &target, context).await,
-            Body::Ndjson | Body::Array => self.sender.write_whole(batch, &target, context).await,
+            _ => self.sender.write_whole(batch, &target, context).await,
         }
     }
 }
@@ -96,6 +104,8 @@ struct Sender {
     method: ::http::Method,
     address: Address,
     form: Form,
+    signer: Signer,
+    results: Option<Results>,
     /// Where a request says which batch it is.
     key: Option<HeaderName>,
     reader: Reader,
@@ -108,16 +118,20 @@ impl Sender {
             fixed.insert(header::CONTENT_ENCODING, encoding);
         }
         let mut secrets: Vec<Secret> = Vec::new();
-        if let Some(auth) = &settings.auth {
-            auth.put(&mut fixed).map_err(|message| Unusable { pointer: "/auth".into(), message })?;
-            secrets.extend(auth.secrets().into_iter().cloned());
-        }
+        let signer = Signer::new(settings.auth.as_ref(), &mut fixed)?;
+        secrets.extend(settings.auth.iter().flat_map(Auth::secrets).cloned());
         let constants = settings.headers.values().filter_map(|value| value.get().constant());
         secrets.extend(constants.map(Secret::new));
+        if settings.results.is_some() && settings.body == Body::Each {
+            let message = "a request with one event has no answer with items: choose another `body`";
+            return Err(Unusable { pointer: "/results".into(), message: message.into() });
+        }
         Ok(Sender {
             client: client::build(settings, timeout)?,
             method: settings.method.into(),
             form: Form::new(settings),
+            signer,
+            results: settings.results.clone(),
             key: match &settings.idempotency_key {
                 IdempotencyKey::Auto if settings.method.is_idempotent() => None,
                 IdempotencyKey::Auto => Some(HeaderName::from_static("idempotency-key")),
@@ -128,7 +142,10 @@ impl Sender {
                 origin: settings.url.origin(),
                 statuses: settings.statuses.clone(),
                 secrets,
-                wanted: None,
+                wanted: settings
+                    .results
+                    .as_ref()
+                    .map(|results| usize::try_from(results.max_bytes).unwrap_or(usize::MAX)),
             },
             address: Address::new(settings.url.clone(), fixed, &settings.headers),
         })
@@ -136,10 +153,13 @@ impl Sender {
 
     /// All events of the batch in one request.
     async fn write_whole(&self, batch: &Batch, target: &Target, context: &WriteContext) -> Result<Outcome, WriteError> {
-        let Made { bytes, refused } = self.form.of(batch).await?;
+        let Made { bytes, mut refused } = self.form.of(batch).await?;
         if let Some(bytes) = bytes {
             let id = self.key.is_some().then(|| context.batch_id(batch.origin()));
-            self.send(target, bytes, id).await?;
+            let answer = self.send(target, bytes, id).await?;
+            if let Some(results) = &self.results {
+                refused = results.of(&answer, batch, refused)?;
+            }
         }
         Ok(Outcome::new(batch.len(), refused, None)?)
     }
@@ -156,8 +176,27 @@ impl Sender {
         Ok(Outcome::new(batch.len(), refused.finish(), None)?)
     }
 
-    /// One request. The body of an answer that means `Written`, if it is wanted.
+    /// One request, and where it is refused for a token that ended early, another. The body of an answer that means
+    /// `Written`, if it is wanted.
     async fn send(&self, target: &Target, body: Bytes, id: Option<BatchId>) -> Result<Vec<u8>, Failure> {
+        let mut again = true;
+        loop {
+            let mut request = self.request(target, &body, id);
+            self.signer.sign(&self.client, &mut request, &body).await?;
+            let headers = request.headers().clone();
+            let answer = match self.client.execute(request).await {
+                Ok(answer) => answer,
+                Err(error) => return Err(client::failure(error, &self.reader.origin)),
+            };
+            let refused = answer.status() == ::http::StatusCode::UNAUTHORIZED;
+            if !(refused && again && self.signer.renews(&headers).await) {
+                return self.reader.read(answer).await;
+            }
+            again = false;
+        }
+    }
+
+    fn request(&self, target: &Target, body: &Bytes, id: Option<BatchId>) -> Request {
         let mut request = Request::new(self.method.clone(), target.url.clone());
         *request.headers_mut() = target.headers.clone();
         if let (Some(name), Some(id)) = (&self.key, id)
@@ -165,11 +204,8 @@ impl Sender {
         {
             request.headers_mut().insert(name, value);
         }
-        *request.body_mut() = Some(Sent::from(body));
-        match self.client.execute(request).await {
-            Ok(answer) => self.reader.read(answer).await,
-            Err(error) => Err(client::failure(error, &self.reader.origin)),
-        }
+        *request.body_mut() = Some(Sent::from(body.clone()));
+        request
     }
 }
 

@@ -1,14 +1,25 @@
 //! Who a request says that it is from.
 
+pub(super) mod oauth2;
+mod sigv4;
+
 use std::fmt;
 
 use ::http::{HeaderMap, HeaderName, HeaderValue, header};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use reqwest::{Client, Request};
 use serde::{Deserialize, Serialize};
 
+use self::oauth2::Tokens;
+use super::Unusable;
 use super::target::sensitive;
+use crate::sink::Failure;
 use crate::units::Secret;
+
+pub use oauth2::{ClientCredentials, CredentialsIn};
+pub use sigv4::SigningKey;
 
 /// `auth`: how requests are authenticated.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
@@ -33,6 +44,12 @@ pub enum Auth {
         /// All of its value.
         value: Secret,
     },
+    /// A token that the sink gets for itself.
+    #[serde(rename = "oauth2")]
+    OAuth2(ClientCredentials),
+    /// A signature for Amazon's services.
+    #[serde(rename = "sigv4")]
+    SigV4(SigningKey),
 }
 
 /// The kinds of `auth`.
@@ -42,6 +59,10 @@ enum Kind {
     Basic,
     Bearer,
     Header,
+    #[serde(rename = "oauth2")]
+    OAuth2,
+    #[serde(rename = "sigv4")]
+    SigV4,
 }
 
 impl fmt::Display for Kind {
@@ -50,6 +71,8 @@ impl fmt::Display for Kind {
             Kind::Basic => "basic",
             Kind::Bearer => "bearer",
             Kind::Header => "header",
+            Kind::OAuth2 => "oauth2",
+            Kind::SigV4 => "sigv4",
         })
     }
 }
@@ -65,6 +88,17 @@ struct Table {
     token: Option<Secret>,
     name: Option<String>,
     value: Option<Secret>,
+    token_url: Option<String>,
+    client_id: Option<String>,
+    client_secret: Option<Secret>,
+    scope: Option<String>,
+    audience: Option<String>,
+    credentials_in: Option<CredentialsIn>,
+    region: Option<String>,
+    service: Option<String>,
+    access_key: Option<String>,
+    secret_key: Option<Secret>,
+    session_token: Option<Secret>,
 }
 
 impl TryFrom<Table> for Auth {
@@ -86,6 +120,21 @@ impl TryFrom<Table> for Auth {
                 HeaderName::try_from(&name).map_err(|_| format!("`{name}` is not the name of a header"))?;
                 Auth::Header { name, value: need(kind, "value", table.value.take())? }
             }
+            Kind::OAuth2 => Auth::OAuth2(ClientCredentials {
+                token_url: need(kind, "token_url", table.token_url.take())?,
+                client_id: need(kind, "client_id", table.client_id.take())?,
+                client_secret: need(kind, "client_secret", table.client_secret.take())?,
+                scope: table.scope.take(),
+                audience: table.audience.take(),
+                credentials_in: table.credentials_in.take().unwrap_or_default(),
+            }),
+            Kind::SigV4 => Auth::SigV4(SigningKey {
+                region: need(kind, "region", table.region.take())?,
+                service: need(kind, "service", table.service.take())?,
+                access_key: need(kind, "access_key", table.access_key.take())?,
+                secret_key: need(kind, "secret_key", table.secret_key.take())?,
+                session_token: table.session_token.take(),
+            }),
         };
         match table.left() {
             Some(key) => Err(format!("`{key}` is not for `{kind}`: remove it")),
@@ -103,6 +152,17 @@ impl Table {
             ("token", self.token.is_some()),
             ("name", self.name.is_some()),
             ("value", self.value.is_some()),
+            ("token_url", self.token_url.is_some()),
+            ("client_id", self.client_id.is_some()),
+            ("client_secret", self.client_secret.is_some()),
+            ("scope", self.scope.is_some()),
+            ("audience", self.audience.is_some()),
+            ("credentials_in", self.credentials_in.is_some()),
+            ("region", self.region.is_some()),
+            ("service", self.service.is_some()),
+            ("access_key", self.access_key.is_some()),
+            ("secret_key", self.secret_key.is_some()),
+            ("session_token", self.session_token.is_some()),
         ];
         left.into_iter().find_map(|(key, left)| left.then_some(key))
     }
@@ -117,7 +177,7 @@ const NO_VALUE: &str = "has a line break or a control character, which no header
 
 impl Auth {
     /// Puts into the headers what is the same for all requests. The error names what can't be sent.
-    pub(super) fn put(&self, headers: &mut HeaderMap) -> Result<(), String> {
+    fn put(&self, headers: &mut HeaderMap) -> Result<(), String> {
         let (name, value, what) = match self {
             Auth::Basic { user, password } => {
                 let pair = STANDARD.encode(format!("{user}:{}", password.reveal()));
@@ -128,6 +188,7 @@ impl Auth {
                 let name = HeaderName::try_from(name).map_err(|_| "`name` is not the name of a header".to_owned())?;
                 (name, value.reveal().to_owned(), "value")
             }
+            Auth::OAuth2(_) | Auth::SigV4(_) => return Ok(()),
         };
         let value = HeaderValue::from_str(&value).map_err(|_| format!("`{what}` {NO_VALUE}"))?;
         headers.insert(name, sensitive(value));
@@ -140,7 +201,54 @@ impl Auth {
             Auth::Basic { password, .. } => vec![password],
             Auth::Bearer { token } => vec![token],
             Auth::Header { value, .. } => vec![value],
+            Auth::OAuth2(settings) => vec![&settings.client_secret],
+            Auth::SigV4(key) => std::iter::once(&key.secret_key).chain(&key.session_token).collect(),
         }
+    }
+}
+
+/// What is done for each request.
+#[derive(Debug)]
+pub(super) enum Signer {
+    /// Nothing: its headers say it all.
+    Nothing,
+    Tokens(Box<Tokens>),
+    Key(SigningKey),
+}
+
+impl Signer {
+    /// Puts into the headers what is the same for all requests.
+    pub(super) fn new(auth: Option<&Auth>, headers: &mut HeaderMap) -> Result<Signer, Unusable> {
+        let unusable = |message| Unusable { pointer: "/auth".into(), message };
+        let Some(auth) = auth else { return Ok(Signer::Nothing) };
+        auth.put(headers).map_err(unusable)?;
+        match auth {
+            Auth::OAuth2(settings) => {
+                let token_url = |message| Unusable { pointer: "/auth/token_url".into(), message };
+                Ok(Signer::Tokens(Box::new(Tokens::new(settings).map_err(token_url)?)))
+            }
+            Auth::SigV4(key) => Ok(Signer::Key(key.clone())),
+            Auth::Basic { .. } | Auth::Bearer { .. } | Auth::Header { .. } => Ok(Signer::Nothing),
+        }
+    }
+
+    /// Adds to a request that has all its other headers what says who sends it.
+    pub(super) async fn sign(&self, client: &Client, request: &mut Request, body: &Bytes) -> Result<(), Failure> {
+        match self {
+            Signer::Nothing => Ok(()),
+            Signer::Tokens(tokens) => {
+                request.headers_mut().insert(header::AUTHORIZATION, tokens.header(client).await?);
+                Ok(())
+            }
+            Signer::Key(key) => key.sign(request, body).await,
+        }
+    }
+
+    /// Whether a request that was refused may be made again, as somebody else: a token may end before its time.
+    pub(super) async fn renews(&self, refused: &HeaderMap) -> bool {
+        let (Signer::Tokens(tokens), Some(header)) = (self, refused.get(header::AUTHORIZATION)) else { return false };
+        tokens.refused(header).await;
+        true
     }
 }
 
@@ -177,6 +285,11 @@ mod tests {
             ("type = 'bearer'\ntoken = 't'\nuser = 'u'", "`user` is not for `bearer`"),
             ("type = 'header'\nname = 'a b'\nvalue = 'x'", "is not the name of a header"),
             ("type = 'digest'", "unknown variant `digest`"),
+            ("type = 'oauth2'\nclient_id = 'c'", "`oauth2` needs `token_url`"),
+            (
+                "type = 'sigv4'\nregion = 'r'\nservice = 's'\naccess_key = 'a'\nscope = 'x'",
+                "`sigv4` needs `secret_key`",
+            ),
             ("user = 'u'", "missing field `type`"),
             ("type = 'bearer'\ntokne = 't'", "unknown field `tokne`"),
         ] {

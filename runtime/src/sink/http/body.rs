@@ -1,5 +1,6 @@
 //! Events as the body of a request.
 
+use std::borrow::Cow;
 use std::io::{self, Write};
 
 use arrow_array::Array;
@@ -8,7 +9,7 @@ use flate2::write::GzEncoder;
 use serde::de::IgnoredAny;
 use tokio::task::spawn_blocking;
 
-use super::settings::{Body, Compression, Settings};
+use super::settings::{Body, Compression, Joined, Settings};
 use crate::batch::Batch;
 use crate::sink::outcome::Refusals;
 use crate::sink::{Failure, Refusal, lines};
@@ -18,8 +19,13 @@ const AT_ONCE: usize = 64 << 10;
 /// So much is gathered before it is compressed: it is still in the processor's cache then.
 const STEP: usize = 32 << 10;
 
+/// A JSON array.
+static ARRAY: Joined = Joined { prefix: Cow::Borrowed("["), separator: Cow::Borrowed(","), suffix: Cow::Borrowed("]") };
+/// One event.
+static EVENT: Joined = Joined { prefix: Cow::Borrowed(""), separator: Cow::Borrowed(""), suffix: Cow::Borrowed("") };
+
 /// How bodies are made.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Form {
     pub(super) body: Body,
     strict: bool,
@@ -37,39 +43,40 @@ pub(super) struct Made {
 
 impl Form {
     pub(super) fn new(settings: &Settings) -> Form {
-        Form { body: settings.body, strict: settings.strict, compression: settings.compression }
+        Form { body: settings.body.clone(), strict: settings.strict, compression: settings.compression }
     }
 
     /// The body for a batch. Tombstones have nothing in it.
-    pub(super) async fn of(self, batch: &Batch) -> Result<Made, Failure> {
+    pub(super) async fn of(&self, batch: &Batch) -> Result<Made, Failure> {
         let made = if self.is_quick(batch) {
             self.make(batch)
         } else {
-            let batch = batch.clone();
-            let made = spawn_blocking(move || self.make(&batch)).await;
+            let (form, batch) = (self.clone(), batch.clone());
+            let made = spawn_blocking(move || form.make(&batch)).await;
             made.unwrap_or_else(|error| Err(io::Error::other(error)))
         };
         made.map_err(|error| Failure::transient("body", format!("the body can't be made: {error}")))
     }
 
-    fn is_quick(self, batch: &Batch) -> bool {
-        let copied = self.compression == Compression::None && self.body == Body::Ndjson && !self.strict;
+    fn is_quick(&self, batch: &Batch) -> bool {
+        let copied = self.compression == Compression::None && self.body != Body::Array && !self.strict;
         copied || batch.payload_bytes() <= AT_ONCE
     }
 
-    fn make(self, batch: &Batch) -> io::Result<Made> {
+    fn make(&self, batch: &Batch) -> io::Result<Made> {
         let (mut out, mut refused) = (Out::new(self.compression, batch)?, Refusals::default());
-        let any = match self.body {
+        let any = match &self.body {
             Body::Ndjson => self.lines(batch, &mut out, &mut refused)?,
-            Body::Array => self.array(batch, &mut out, &mut refused)?,
-            Body::Each => self.plain(batch, &mut out, &mut refused)?,
+            Body::Array => self.joined(&ARRAY, batch, &mut out, &mut refused)?,
+            Body::Each => self.joined(&EVENT, batch, &mut out, &mut refused)?,
+            Body::Joined(joined) => self.joined(joined, batch, &mut out, &mut refused)?,
         };
         let bytes = if any { Some(out.finish()?) } else { None };
         Ok(Made { bytes, refused: refused.finish() })
     }
 
     /// All that is asked of the payload of one event.
-    fn check(self, payload: &[u8]) -> Result<(), Failure> {
+    fn check(&self, payload: &[u8]) -> Result<(), Failure> {
         let checked = self.strict || self.body == Body::Array;
         if checked && serde_json::from_slice::<IgnoredAny>(payload).is_err() {
             return Err(Failure::rejected("json", "the payload is not JSON"));
@@ -78,7 +85,7 @@ impl Form {
     }
 
     /// Whether there are any.
-    fn lines(self, batch: &Batch, out: &mut Out, refused: &mut Refusals) -> io::Result<bool> {
+    fn lines(&self, batch: &Batch, out: &mut Out, refused: &mut Refusals) -> io::Result<bool> {
         // Compressed while it is in the cache; else in one go.
         let rows = if out.packer.is_some() { 256 } else { batch.len() };
         let mut any = false;
@@ -109,8 +116,8 @@ impl Form {
         Ok(any)
     }
 
-    /// Whether it has any elements.
-    fn array(self, batch: &Batch, out: &mut Out, refused: &mut Refusals) -> io::Result<bool> {
+    /// The payloads as they are. Whether there are any.
+    fn joined(&self, joined: &Joined, batch: &Batch, out: &mut Out, refused: &mut Refusals) -> io::Result<bool> {
         let (payload, mut any) = (batch.payload(), false);
         for row in (0..batch.len()).filter(|row| !payload.is_null(*row)) {
             let value = payload.value(row);
@@ -118,30 +125,14 @@ impl Form {
                 refused.add(row as u32, failure);
                 continue;
             }
-            out.text.push(if any { b',' } else { b'[' });
+            let before = if any { &joined.separator } else { &joined.prefix };
+            out.text.extend_from_slice(before.as_bytes());
             out.text.extend_from_slice(value);
             any = true;
             out.step()?;
         }
         if any {
-            out.text.push(b']');
-        }
-        Ok(any)
-    }
-
-    /// The payloads as they are, one after the other. Whether there are any.
-    fn plain(self, batch: &Batch, out: &mut Out, refused: &mut Refusals) -> io::Result<bool> {
-        let (payload, mut any) = (batch.payload(), false);
-        for row in (0..batch.len()).filter(|row| !payload.is_null(*row)) {
-            match self.check(payload.value(row)) {
-                Ok(()) => out.text.extend_from_slice(payload.value(row)),
-                Err(failure) => {
-                    refused.add(row as u32, failure);
-                    continue;
-                }
-            }
-            any = true;
-            out.step()?;
+            out.text.extend_from_slice(joined.suffix.as_bytes());
         }
         Ok(any)
     }
@@ -233,7 +224,9 @@ mod tests {
         assert_eq!(made(Body::Array, false, &MIXED), (Some("[1,{\n}]".into()), vec![("json".into(), rows(&[3, 4]))]));
         assert_eq!(made(Body::Each, false, &[Some("a\nb")]), (Some("a\nb".into()), vec![]));
         assert_eq!(made(Body::Each, true, &[Some("a\nb")]), (None, vec![("json".into(), rows(&[0]))]));
-        for body in [Body::Ndjson, Body::Array, Body::Each] {
+        let bulk = || Body::Joined(Joined { prefix: "<".into(), ..Joined::default() });
+        assert_eq!(made(bulk(), false, &MIXED), (Some("<1\n{\n}\na\nb\nno json\n".into()), vec![]));
+        for body in [Body::Ndjson, Body::Array, Body::Each, bulk()] {
             assert_eq!(made(body, false, &[None, None]), (None, vec![]));
         }
         assert_eq!(made(Body::Ndjson, false, &[Some("a"), Some("b")]).0.as_deref(), Some("a\nb\n"));

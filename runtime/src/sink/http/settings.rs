@@ -1,15 +1,18 @@
 //! What a user may set about the HTTP sink.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
 use ::http::{HeaderName, HeaderValue};
-use serde::de::{Deserializer, Error, Visitor};
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Deserializer, Error, MapAccess, Visitor};
 use serde::ser::Serializer;
 use serde::{Deserialize, Serialize};
 
 use super::auth::Auth;
+use super::results::Results;
 use super::statuses::Statuses;
 use super::target::UrlTemplate;
 use crate::expr::Template;
@@ -45,6 +48,8 @@ pub struct Settings {
     /// What an answer means, other than usual.
     #[serde(default)]
     pub statuses: Statuses,
+    /// What an answer says about each event, if it does.
+    pub results: Option<Results>,
     /// How many redirects are followed, of those that keep the method, to the same host.
     #[serde(default)]
     pub redirects: u8,
@@ -99,7 +104,7 @@ impl From<Method> for ::http::Method {
 }
 
 /// How events become bodies.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Body {
     /// A line each.
@@ -109,15 +114,65 @@ pub enum Body {
     Array,
     /// A request each.
     Each,
+    /// One after the other, as they are.
+    #[serde(untagged)]
+    Joined(Joined),
+}
+
+/// What stands before, between and behind the events of a body.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Joined {
+    /// Before the first.
+    pub prefix: Cow<'static, str>,
+    /// Between two.
+    pub separator: Cow<'static, str>,
+    /// Behind the last.
+    pub suffix: Cow<'static, str>,
+}
+
+impl Default for Joined {
+    /// Lines.
+    fn default() -> Joined {
+        Joined { prefix: "".into(), separator: "\n".into(), suffix: "\n".into() }
+    }
 }
 
 impl Body {
     /// What it is, unless the user says otherwise.
-    pub(super) fn content_type(self) -> HeaderValue {
+    pub(super) fn content_type(&self) -> HeaderValue {
         HeaderValue::from_static(match self {
             Body::Ndjson => "application/x-ndjson",
             Body::Array | Body::Each => "application/json",
+            Body::Joined(_) => "application/octet-stream",
         })
+    }
+}
+
+impl<'de> Deserialize<'de> for Body {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Body, D::Error> {
+        struct WordOrTable;
+        impl<'de> Visitor<'de> for WordOrTable {
+            type Value = Body;
+
+            fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+                f.write_str("`ndjson`, `array`, `each`, or a table such as { separator = \"\\n\", suffix = \"\\n\" }")
+            }
+
+            fn visit_str<E: Error>(self, word: &str) -> Result<Body, E> {
+                match word.trim() {
+                    "ndjson" => Ok(Body::Ndjson),
+                    "array" => Ok(Body::Array),
+                    "each" => Ok(Body::Each),
+                    other => Err(E::unknown_variant(other, &["ndjson", "array", "each"])),
+                }
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Body, A::Error> {
+                Joined::deserialize(MapAccessDeserializer::new(map)).map(Body::Joined)
+            }
+        }
+        deserializer.deserialize_any(WordOrTable)
     }
 }
 
@@ -330,6 +385,20 @@ mod tests {
     }
 
     #[test]
+    fn a_body_is_a_word_or_what_joins_events() {
+        for (text, body) in [
+            ("body = 'array'", Body::Array),
+            ("body = {}", Body::Joined(Joined::default())),
+            ("body.separator = ','", Body::Joined(Joined { separator: ",".into(), ..Joined::default() })),
+        ] {
+            let settings = read(text).unwrap();
+            assert_eq!(settings.body, body, "{text}");
+            assert_eq!(read(&toml::to_string(&settings).unwrap()), Ok(settings));
+        }
+        assert!(read("body.seperator = ','").unwrap_err().contains("unknown field `seperator`"));
+    }
+
+    #[test]
     fn what_can_not_be_sent_is_refused() {
         for (text, what) in [
             ("headers = { 'a b' = 'x' }", "`a b` is not the name of a header"),
@@ -339,6 +408,7 @@ mod tests {
             ("idempotency_key = 'a b'", "`a b` is not the name of a header"),
             ("method = 'GET'", "unknown variant"),
             ("http_version = '3'", "unknown variant"),
+            ("body = 'lines'", "unknown variant `lines`"),
             ("auht = {}", "unknown field"),
         ] {
             let error = read(text).unwrap_err();

@@ -3,6 +3,7 @@
 mod outcomes;
 mod requests;
 mod server;
+mod tokens;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -7,7 +7,8 @@ use tokio::net::TcpListener;
 
 use super::server::{Does, Server, says, status};
 use super::{TIMEOUT, batch, context, failed, open, partly, settings, write};
-use crate::sink::{FailureKind, Outcome};
+use crate::sink::http::HttpSink;
+use crate::sink::{Connect, FailureKind, Outcome};
 
 /// How a batch of two fails at a server that does this, with its kind and its code.
 async fn fails(does: Does, more: &str) -> (String, String) {
@@ -128,6 +129,29 @@ async fn what_has_no_place_in_a_body_is_rejected_alone() {
     assert_eq!(server.asked()[0].text(), "[1,2]");
     assert_eq!(partly(write(&sink, &["a"]).await), (vec![("rejected json".into(), vec![0])], 1));
     assert_eq!(server.asked().len(), 1);
+}
+
+#[tokio::test]
+async fn an_answer_may_say_what_became_of_each_event() {
+    let items = r#"{"errors":true,"items":[{"index":{"status":201}},{"index":{"status":429,"error":{"type":"busy"}}},
+        {"index":{"status":400,"error":{"type":"mapping"}}}]}"#;
+    let more = r#"body = {}
+        [results]
+        items = "/items"
+        written = "event.index.status < 300"
+        transient = "event.index.status == 429"
+        code = "{event:/index/error/type}""#;
+    let server = Server::new([says(200, "", items), says(200, "", "{}")]).await;
+    let settings = settings(&server.url, more);
+    assert!(!HttpSink::new(&settings, TIMEOUT).unwrap().contract().stops_in_order);
+    let sink = open(&settings).await;
+    let refused = vec![("rejected mapping".into(), vec![2]), ("transient busy".into(), vec![1])];
+    assert_eq!(partly(write(&sink, &["a", "b", "c"]).await), (refused, 3));
+    assert_eq!(server.asked()[0].text(), "a\nb\nc\n");
+    let failure = failed(write(&sink, &["a"]).await);
+    assert_eq!((failure.kind.name(), &*failure.code), ("unknown", "bad-report"));
+    let each = super::settings("http://a.example", "body = 'each'\nresults = { items = '', written = 'true' }");
+    assert_eq!(HttpSink::new(&each, TIMEOUT).unwrap_err().pointer, "/results");
 }
 
 #[tokio::test]

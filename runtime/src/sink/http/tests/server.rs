@@ -46,6 +46,11 @@ impl Asked {
         self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 
+    /// The target, and who it says that it is from.
+    pub(super) fn by_whom(&self) -> (&str, &str) {
+        (self.line.split(' ').nth(1).unwrap(), self.header("authorization").unwrap_or_default())
+    }
+
     pub(super) fn text(&self) -> &str {
         std::str::from_utf8(&self.body).unwrap()
     }
