@@ -77,6 +77,7 @@ async fn buffered(folder: &Path) -> Result<Duration, Fail> {
         run: "bench".into(),
         colour: false,
         from_start: true,
+        reopen: Default::default(),
         environment: &no_variables,
     };
     let pipelines = pipeline::build(&plan, &host).await?;

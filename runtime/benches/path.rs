@@ -71,6 +71,7 @@ async fn round(events: usize, batches: usize) -> Result<Round, Fail> {
         run: "bench".into(),
         colour: false,
         from_start: true,
+        reopen: Default::default(),
         environment: &no_variables,
     };
     let pipelines = pipeline::build(&plan, &host).await?;

@@ -162,6 +162,9 @@ impl<'a> Trial<'a> {
             }
         }
         self.starts += 1;
+        if self.case.once {
+            return Ok(());
+        }
         let resumes = self.resumes()?;
         self.tally.look(self.input.number_at(resumes), self.case.buffered)
     }

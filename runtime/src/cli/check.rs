@@ -20,6 +20,7 @@ pub(super) fn check(args: &args::Check) -> anyhow::Result<Exit> {
         run: String::new(),
         colour: false,
         from_start: false,
+        reopen: Default::default(),
         environment: &environment::variable,
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;

@@ -7,11 +7,13 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinSet;
 
 use super::{Exit, args, environment, log, progress, say, say_problems, summary};
 use crate::admin::{Listener, Server};
 use crate::config::{self, CommandLine, Diagnostic, Plan, SinkKind};
 use crate::pipeline::{self, BuildError, Ended, FeedError, Host, Pipelines, Signals};
+use crate::sink::file::Reopen;
 
 pub(super) fn run(args: &args::Run) -> anyhow::Result<Exit> {
     let line = progress::line();
@@ -34,6 +36,7 @@ pub(super) fn run(args: &args::Run) -> anyhow::Result<Exit> {
         run: run_id(),
         colour: std::io::stdout().is_terminal(),
         from_start: args.from_start,
+        reopen: Reopen::default(),
         environment: &environment::variable,
     };
     let shares_terminal = std::io::stdout().is_terminal() && writes_to_standard_output(&plan);
@@ -92,6 +95,7 @@ async fn deliver(
     line: Option<indicatif::ProgressBar>,
     admin: Option<&Server>,
 ) -> anyhow::Result<Exit> {
+    let _reopening = reopen_on_signal(host.reopen.clone())?;
     let pipelines = match pipeline::build(plan, host).await {
         Ok(pipelines) => pipelines,
         Err(BuildError::Config(problems)) => {
@@ -154,6 +158,19 @@ pub(super) fn exit(ended: &Ended, strict: bool) -> Exit {
         Ended { dead_lettered: 1.., .. } if strict => Exit::DeadLetters,
         _ => Exit::Done,
     }
+}
+
+/// SIGUSR1 says that files were moved away, as after a rotation by another program. It is heeded until what this returns
+/// is dropped.
+fn reopen_on_signal(sinks: Reopen) -> anyhow::Result<JoinSet<()>> {
+    let mut asked = signal(SignalKind::user_defined1()).context("signals can't be waited for")?;
+    let mut task = JoinSet::new();
+    task.spawn(async move {
+        while asked.recv().await.is_some() {
+            sinks.ask();
+        }
+    });
+    Ok(task)
 }
 
 /// The first signal stops the run, the second ends the process at once.

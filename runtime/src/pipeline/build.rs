@@ -27,7 +27,7 @@ use crate::envelope::{Ledger, PathName};
 use crate::metrics::{PipelineMetrics, SinkMetrics, SourceMetrics};
 use crate::sink::Connect;
 use crate::sink::console::Console;
-use crate::sink::file::FileSink;
+use crate::sink::file::{FileSink, Reopen};
 use crate::sink::http::HttpSink;
 use crate::sink::null::Null;
 use crate::source::file::Files;
@@ -50,6 +50,8 @@ pub struct Host<'a> {
     pub run: String,
     /// Whether standard output takes colours.
     pub colour: bool,
+    /// Says when files may have been moved away.
+    pub reopen: Reopen,
     /// Begin at the beginning, whatever was delivered before.
     pub from_start: bool,
     /// Reads an environment variable.
@@ -176,7 +178,9 @@ pub(super) async fn connects(plan: &Plan, host: &Host<'_>) -> Result<Connects, V
             let connect: Arc<dyn Connect> = match &sink.kind {
                 SinkKind::Console(settings) => Arc::new(Console::new(settings, host.colour)),
                 SinkKind::Null(_) => Arc::new(Null::new()),
-                SinkKind::File(settings) => Arc::new(FileSink::new(settings)),
+                SinkKind::File(settings) => {
+                    Arc::new(FileSink::new(settings, sink.delivery.exactly_once, host.reopen.clone()))
+                }
                 SinkKind::Http(settings) => match HttpSink::new(settings, sink.delivery.timeout) {
                     Ok(connect) => Arc::new(connect),
                     Err(error) => {

@@ -38,6 +38,7 @@ fn host(folder: &std::path::Path) -> Host<'static> {
         run: "run".into(),
         colour: false,
         from_start: false,
+        reopen: Default::default(),
         environment: &|_| None,
     }
 }

@@ -4,13 +4,19 @@
 //! else the event is rejected, because its reader would see two. A tombstone has no line and counts as written.
 
 mod appender;
+mod checkpoint;
+mod compress;
 mod disk;
 mod medium;
+mod once;
 mod path;
+mod reopen;
+mod rotate;
 mod settings;
 mod writer;
 
-use std::path::Path;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -18,13 +24,16 @@ use async_trait::async_trait;
 use tokio::sync::Notify;
 use tokio::task::{JoinSet, spawn_blocking};
 
-use self::disk::Disk;
+use self::disk::{Disk, How};
 use self::medium::Medium;
 use self::writer::Writer;
 use super::{Connect, Contract, Failure, Outcome, Sink, WriteContext, WriteError};
-use crate::batch::Batch;
+use crate::batch::{Batch, Partition};
 
+pub use compress::Compression;
 pub use path::PathTemplate;
+pub use reopen::Reopen;
+pub use rotate::Rotate;
 pub use settings::{Fsync, Settings};
 
 /// Appends lines to the file, or the files, that a path names. All instances share them.
@@ -34,19 +43,22 @@ pub use settings::{Fsync, Settings};
 pub struct FileSink {
     contract: Contract,
     fsync: Fsync,
+    reopen: Reopen,
     writer: Arc<Mutex<Writer>>,
 }
 
 impl FileSink {
-    /// Nothing is opened yet.
-    pub fn new(settings: &Settings) -> FileSink {
-        let durable = settings.fsync != Fsync::Never;
-        let open = move |path: &Path| Disk::open(path, durable).map(|disk| Arc::new(disk) as Arc<dyn Medium>);
-        FileSink {
-            contract: Contract::default(),
-            fsync: settings.fsync,
-            writer: Arc::new(Mutex::new(Writer::new(settings, Box::new(open)))),
-        }
+    /// Nothing is opened yet. With `exactly_once`, positions are kept beside the files.
+    pub fn new(settings: &Settings, exactly_once: bool, reopen: Reopen) -> FileSink {
+        let how = How {
+            durable: settings.fsync != Fsync::Never,
+            compression: settings.compression,
+            known: exactly_once,
+            root: settings.path.constant().is_none().then(|| PathBuf::from(settings.path.root())),
+        };
+        let open = move |path: &Path| Disk::open(path, &how).map(|disk| Arc::new(disk) as Arc<dyn Medium>);
+        let writer = Arc::new(Mutex::new(Writer::new(settings, Box::new(open), exactly_once)));
+        FileSink { contract: Contract::default(), fsync: settings.fsync, reopen, writer }
     }
 }
 
@@ -61,27 +73,34 @@ impl Connect for FileSink {
         let writer = self.writer.clone();
         spawn_blocking(move || locked(&writer).open()).await.map_err(|error| broken(&error))??;
         let written = Arc::new(Notify::new());
-        let mut syncing = JoinSet::new();
+        let mut tasks = JoinSet::new();
         if let Fsync::Every(interval) = self.fsync {
-            syncing.spawn(sync_every(interval, self.writer.clone(), written.clone()));
+            tasks.spawn(sync_every(interval, self.writer.clone(), written.clone()));
         }
-        Ok(Arc::new(Instance { writer: self.writer.clone(), written, _syncing: syncing }))
+        tasks.spawn(leave_moved(self.reopen.clone(), self.writer.clone()));
+        Ok(Arc::new(Instance { writer: self.writer.clone(), written, _tasks: tasks }))
+    }
+
+    /// A write that was given up goes on, and is awaited.
+    async fn stored(&self, saved: &BTreeMap<Partition, u64>) -> Result<BTreeMap<Partition, u64>, Failure> {
+        let (writer, saved) = (self.writer.clone(), saved.clone());
+        spawn_blocking(move || locked(&writer).stored(&saved)).await.map_err(|error| broken(&error))?
     }
 }
 
 struct Instance {
     writer: Arc<Mutex<Writer>>,
     written: Arc<Notify>,
-    /// Ends with the instance.
-    _syncing: JoinSet<()>,
+    /// They end with the instance.
+    _tasks: JoinSet<()>,
 }
 
 #[async_trait]
 impl Sink for Instance {
     /// A write that is given up goes on, and what comes after it waits.
-    async fn write(&self, batch: &Batch, _: &WriteContext) -> Result<Outcome, WriteError> {
-        let (writer, batch) = (self.writer.clone(), batch.clone());
-        let outcome = spawn_blocking(move || locked(&writer).write(&batch)).await;
+    async fn write(&self, batch: &Batch, context: &WriteContext) -> Result<Outcome, WriteError> {
+        let (writer, batch, context) = (self.writer.clone(), batch.clone(), context.clone());
+        let outcome = spawn_blocking(move || locked(&writer).write(&batch, &context)).await;
         self.written.notify_one();
         outcome.unwrap_or_else(|error| Err(WriteError::Lost(broken(&error))))
     }
@@ -97,13 +116,34 @@ async fn sync_every(interval: Duration, writer: Arc<Mutex<Writer>>, written: Arc
     loop {
         written.notified().await;
         tokio::time::sleep(interval).await;
-        // Writes go on meanwhile: only the list is taken under the lock.
-        let files = locked(&writer).take_dirty();
-        let sync = move || files.iter().try_for_each(|file| file.sync());
-        match spawn_blocking(sync).await {
+        let writer = writer.clone();
+        match spawn_blocking(move || sync(&writer)).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::error!("a power cut may lose what was written: it can't be synced: {error}"),
             Err(error) => tracing::error!("a power cut may lose what was written: syncing broke: {error}"),
+        }
+    }
+}
+
+/// Writes go on meanwhile: only the list is taken under the lock.
+fn sync(writer: &Mutex<Writer>) -> std::io::Result<()> {
+    let (files, batches) = {
+        let mut writer = locked(writer);
+        (writer.take_dirty(), writer.unsynced_batches())
+    };
+    let done = files.iter().try_for_each(|file| file.sync());
+    let log = locked(writer).files_synced(batches, done.is_ok());
+    done?;
+    log?.map_or(Ok(()), |log| log.sync_data())
+}
+
+/// Files that were moved away are left as soon as somebody says that they were.
+async fn leave_moved(reopen: Reopen, writer: Arc<Mutex<Writer>>) {
+    loop {
+        reopen.asked().await;
+        let writer = writer.clone();
+        if let Err(error) = spawn_blocking(move || locked(&writer).leave_moved()).await {
+            tracing::error!("files that were moved away can't be left: {error}");
         }
     }
 }
@@ -118,7 +158,7 @@ fn broken(error: &tokio::task::JoinError) -> Failure {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::batch::{BatchBuilder, Event, Partition};
     use std::fs;
@@ -133,7 +173,7 @@ mod tests {
         builder.finish().unwrap()
     }
 
-    fn context() -> WriteContext {
+    pub(super) fn context() -> WriteContext {
         let timeout = Duration::from_secs(1);
         WriteContext {
             pipeline: "p".into(),
@@ -148,7 +188,7 @@ mod tests {
 
     fn sink(path: &Path) -> FileSink {
         let path = PathTemplate::new(&path.display().to_string()).unwrap();
-        FileSink::new(&Settings { path, fsync: Fsync::default() })
+        FileSink::new(&Settings::new(path, Fsync::default()), false, Reopen::default())
     }
 
     #[tokio::test]

@@ -13,6 +13,7 @@ mod crash;
 mod csv;
 mod endpoint;
 mod faults;
+mod file_sink;
 mod files;
 mod follow;
 mod guarantees;

@@ -13,15 +13,18 @@ pub(crate) struct Case {
     pub(crate) events: u64,
     /// What is saved may be ahead of what is written, because a buffer on disk has the rest.
     pub(crate) buffered: bool,
+    /// Nothing may come twice. What a kill left in the output is cut off by the next run: only the end is looked at.
+    pub(crate) once: bool,
 }
 
-pub(crate) const CASES: [Case; 5] = [
+pub(crate) const CASES: [Case; 6] = [
     Case {
         name: "file",
         sink: "type = \"file\"\npath = \"{OUT}/lines\"\nbatch_size = 20",
         output: "lines",
         events: 200_000,
         buffered: false,
+        once: false,
     },
     Case {
         name: "slow",
@@ -29,14 +32,16 @@ pub(crate) const CASES: [Case; 5] = [
         output: "lines",
         events: 50_000,
         buffered: false,
+        once: false,
     },
-    Case { name: "wasm", sink: WASM, output: "2018-01-31.csv", events: 100_000, buffered: false },
+    Case { name: "wasm", sink: WASM, output: "2018-01-31.csv", events: 100_000, buffered: false, once: false },
     Case {
         name: "disk",
         sink: "type = \"file\"\npath = \"{OUT}/lines\"\nbatch_size = 20\nbuffer.type = \"disk\"",
         output: "lines",
         events: 200_000,
         buffered: true,
+        once: false,
     },
     Case {
         name: "disk-slow",
@@ -44,6 +49,15 @@ pub(crate) const CASES: [Case; 5] = [
         output: "lines",
         events: 50_000,
         buffered: true,
+        once: false,
+    },
+    Case {
+        name: "file-once",
+        sink: "type = \"file\"\npath = \"{OUT}/lines\"\nexactly_once = true\nbatch_size = 20",
+        output: "lines",
+        events: 200_000,
+        buffered: false,
+        once: true,
     },
 ];
 

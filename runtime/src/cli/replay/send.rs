@@ -44,6 +44,7 @@ pub(super) fn send(args: &ReplaySend, line: ProgressBar) -> anyhow::Result<Exit>
         run: run_id(),
         colour: std::io::stdout().is_terminal(),
         from_start: false,
+        reopen: Default::default(),
         environment: &environment::variable,
     };
     let shares_terminal = std::io::stdout().is_terminal() && writes_to_standard_output(&plan);

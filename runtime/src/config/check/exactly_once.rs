@@ -38,9 +38,9 @@ fn can_be_read_again(kind: &SourceKind) -> bool {
     matches!(kind, SourceKind::File(_))
 }
 
-/// The kinds that keep to what [`Connect::stored`](crate::sink::Connect::stored) asks for: none does yet.
-fn stores_positions(_: &SinkKind) -> bool {
-    false
+/// The kinds that keep to what [`Connect::stored`](crate::sink::Connect::stored) asks for.
+fn stores_positions(kind: &SinkKind) -> bool {
+    matches!(kind, SinkKind::File(_))
 }
 
 struct Of<'a> {

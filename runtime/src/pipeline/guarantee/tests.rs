@@ -80,6 +80,7 @@ fn a_setting_weakens_what_it_is_about_and_nothing_else() {
             "while the buffer is full",
             &["buffer.when_full"][..],
         ),
+        (fsync, "fsync = 'batch'\nexactly_once = true", "duplicates", "none", &[]),
         (fsync, "fsync = '2s'", "durability", "survives a kill", &["fsync"]),
         (fsync, "fsync = 'never'", "durability", "survives a kill", &["fsync"]),
         (fsync, "fsync = 'batch'\nconcurrency = 4", "order", "none", &["concurrency"]),

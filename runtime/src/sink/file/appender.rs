@@ -2,6 +2,7 @@
 
 use std::io::{self, ErrorKind};
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use super::medium::Medium;
 
@@ -9,6 +10,9 @@ use super::medium::Medium;
 #[derive(Debug)]
 pub(super) struct Appender {
     medium: Arc<dyn Medium>,
+    /// How long the file is, unless someone else changed that.
+    len: u64,
+    begun: SystemTime,
     /// Bytes at the end to cut off before anything else is written: what a failed write left, and could not be taken
     /// back yet. Nobody else writes the file, so that they are the last.
     torn: usize,
@@ -17,8 +21,32 @@ pub(super) struct Appender {
 }
 
 impl Appender {
-    pub(super) fn new(medium: Arc<dyn Medium>) -> Appender {
-        Appender { medium, torn: 0, dirty: false }
+    pub(super) fn new(medium: Arc<dyn Medium>) -> io::Result<Appender> {
+        let (len, begun) = (medium.len()?, medium.begun());
+        Ok(Appender { medium, len, begun, torn: 0, dirty: false })
+    }
+
+    /// How long the file is.
+    pub(super) fn len(&self) -> u64 {
+        self.len
+    }
+
+    /// When it was begun.
+    pub(super) fn begun(&self) -> SystemTime {
+        self.begun
+    }
+
+    /// Cuts the file back to a length that it had.
+    pub(super) fn take_back(&mut self, len: u64) -> io::Result<()> {
+        self.mend()?;
+        self.medium.truncate(len)?;
+        self.len = len;
+        Ok(())
+    }
+
+    /// Syncs what was written.
+    pub(super) fn sync(&mut self) -> io::Result<()> {
+        if std::mem::take(&mut self.dirty) { self.medium.sync() } else { Ok(()) }
     }
 
     /// Adds whole lines, durably if `sync` is set. Where that fails, none of them stays.
@@ -27,6 +55,9 @@ impl Appender {
         let mut added = 0;
         let done = self.add(lines, &mut added).and_then(|()| if sync { self.medium.sync() } else { Ok(()) });
         self.dirty |= !sync;
+        if done.is_ok() {
+            self.len += added as u64;
+        }
         done.inspect_err(|_| {
             self.torn = added;
             if let Err(error) = self.mend() {
@@ -122,6 +153,10 @@ pub(super) mod tests {
             if fits > 0 { Ok(fits) } else { Err(ErrorKind::StorageFull.into()) }
         }
 
+        fn begun(&self) -> SystemTime {
+            SystemTime::UNIX_EPOCH
+        }
+
         fn truncate(&self, len: u64) -> io::Result<()> {
             self.call("truncate")?;
             self.text.lock().unwrap().truncate(len as usize);
@@ -144,7 +179,7 @@ pub(super) mod tests {
     #[test]
     fn a_batch_that_does_not_fit_leaves_nothing() {
         let fake = Fake::with_room(8);
-        let mut appender = Appender::new(fake.clone());
+        let mut appender = Appender::new(fake.clone()).unwrap();
         appender.append(b"one\n", false).unwrap();
         assert_eq!(appender.append(b"two\nthree\n", false).unwrap_err().kind(), ErrorKind::StorageFull);
         assert_eq!(fake.text(), "one\n");
@@ -155,7 +190,7 @@ pub(super) mod tests {
     #[test]
     fn nothing_is_added_behind_a_torn_line() {
         let fake = Fake::with_room(8);
-        let mut appender = Appender::new(fake.clone());
+        let mut appender = Appender::new(fake.clone()).unwrap();
         *fake.failing.lock().unwrap() = vec!["truncate"];
         appender.append(b"one\ntwo\nthree\n", false).unwrap_err();
         *fake.room.lock().unwrap() = 100;
@@ -169,7 +204,7 @@ pub(super) mod tests {
     #[test]
     fn a_file_whose_length_is_not_known_is_mended_later() {
         let fake = Fake::with_room(8);
-        let mut appender = Appender::new(fake.clone());
+        let mut appender = Appender::new(fake.clone()).unwrap();
         appender.append(b"one\n", false).unwrap();
         *fake.failing.lock().unwrap() = vec!["len"];
         appender.append(b"two\nthree\n", false).unwrap_err();
@@ -183,7 +218,7 @@ pub(super) mod tests {
     #[test]
     fn what_is_taken_back_is_right_after_someone_emptied_the_file() {
         let fake = Fake::with_room(8);
-        let mut appender = Appender::new(fake.clone());
+        let mut appender = Appender::new(fake.clone()).unwrap();
         appender.append(b"one\ntwo\n", false).unwrap();
         fake.text.lock().unwrap().clear();
         appender.append(b"three\nfour\n", false).unwrap_err();
@@ -193,7 +228,7 @@ pub(super) mod tests {
     #[test]
     fn what_could_not_be_synced_is_taken_back() {
         let fake = Fake::with_room(100);
-        let mut appender = Appender::new(fake.clone());
+        let mut appender = Appender::new(fake.clone()).unwrap();
         *fake.failing.lock().unwrap() = vec!["sync"];
         appender.append(b"one\n", true).unwrap_err();
         assert_eq!(fake.text(), "");
@@ -202,12 +237,12 @@ pub(super) mod tests {
     #[test]
     fn a_file_is_synced_once_for_what_was_written() {
         let fake = Fake::with_room(100);
-        let mut appender = Appender::new(fake.clone());
+        let mut appender = Appender::new(fake.clone()).unwrap();
         assert!(appender.take_dirty().is_none());
         appender.append(b"one\n", false).unwrap();
         assert!(appender.take_dirty().is_some() && appender.take_dirty().is_none());
         appender.append(b"two\n", false).unwrap();
         appender.finish(true).unwrap();
-        assert_eq!(*fake.calls.lock().unwrap(), ["append", "append", "sync", "finish"]);
+        assert_eq!(*fake.calls.lock().unwrap(), ["len", "append", "append", "sync", "finish"]);
     }
 }

@@ -10,10 +10,15 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
-use rustix::fs::{XattrFlags, fgetxattr, fremovexattr, fsetxattr};
+use rustix::fd::OwnedFd;
+use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, XattrFlags, fgetxattr, fremovexattr, fsetxattr, mkdirat, openat2};
+use rustix::io::Errno;
 use tracing::{debug, info, warn};
 
+use super::checkpoint::sync_folder;
+use super::compress::{self, Compression};
 use super::medium::Medium;
 
 /// On a file while it is open: the length from which on all of it was written here, in decimal.
@@ -31,21 +36,43 @@ pub(super) struct Disk {
     regular: bool,
 }
 
+/// How files are opened.
+#[derive(Clone, Debug, Default)]
+pub(super) struct How {
+    /// A new file's name survives a power cut.
+    pub(super) durable: bool,
+    /// What is in it.
+    pub(super) compression: Option<Compression>,
+    /// Someone else knows what belongs into it, and has cut off the rest.
+    pub(super) known: bool,
+    /// The folder that is not left, whatever links lead out of it; empty for the working directory. None where the path
+    /// is the operator's.
+    pub(super) root: Option<PathBuf>,
+}
+
 impl Disk {
-    /// Opens a file, or makes it together with its folders. With `durable` a new file's name survives a power cut.
+    /// Opens a file, or makes it together with its folders.
     ///
-    /// Fails with [`ErrorKind::ResourceBusy`] when another process or sink has it open.
-    pub(super) fn open(path: &Path, durable: bool) -> io::Result<Disk> {
-        let (file, new) = open(path)?;
+    /// Fails with [`ErrorKind::ResourceBusy`] when another process or sink has it open, and with
+    /// [`ErrorKind::CrossesDevices`] when a link on the way leads out of the root.
+    pub(super) fn open(path: &Path, how: &How) -> io::Result<Disk> {
+        let (file, new) = match &how.root {
+            None => open(path)?,
+            Some(root) => open_beneath(root, path.strip_prefix(root).unwrap_or(path))?,
+        };
         let regular = file.metadata()?.is_file();
         if regular {
             lock(&file)?;
-            repair(&file, path)?;
-            mark(&file, path);
+            if !how.known {
+                match how.compression {
+                    None => repair(&file, path)?,
+                    Some(compression) => repair_packed(&file, path, compression)?,
+                }
+                mark(&file, path);
+            }
         }
-        if new && durable {
-            let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-            File::open(folder)?.sync_all()?;
+        if new && how.durable {
+            sync_folder(path)?;
         }
         Ok(Disk { file, path: path.to_owned(), regular })
     }
@@ -58,6 +85,11 @@ impl Medium for Disk {
 
     fn append(&self, bytes: &[u8]) -> io::Result<usize> {
         (&self.file).write(bytes)
+    }
+
+    fn begun(&self) -> SystemTime {
+        // Not every file system knows.
+        self.file.metadata().and_then(|metadata| metadata.created()).unwrap_or_else(|_| SystemTime::now())
     }
 
     fn truncate(&self, len: u64) -> io::Result<()> {
@@ -78,7 +110,7 @@ impl Medium for Disk {
 
     fn finish(&self) -> io::Result<()> {
         match self.regular.then(|| fremovexattr(&self.file, MARK)) {
-            None | Some(Ok(()) | Err(rustix::io::Errno::NODATA | rustix::io::Errno::NOTSUP)) => Ok(()),
+            None | Some(Ok(()) | Err(Errno::NODATA | Errno::NOTSUP)) => Ok(()),
             Some(Err(error)) => Err(error.into()),
         }
     }
@@ -96,6 +128,56 @@ fn open(path: &Path) -> io::Result<(File, bool)> {
         std::fs::create_dir_all(folder)?;
     }
     options.create(true).open(path).map(|file| (file, true))
+}
+
+/// The same for a file below a folder, which no link on the way leads out of.
+fn open_beneath(root: &Path, rest: &Path) -> io::Result<(File, bool)> {
+    let folder = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let root = if root.as_os_str().is_empty() { Path::new(".") } else { root };
+    std::fs::create_dir_all(root)?;
+    let root = rustix::fs::openat(CWD, root, folder, Mode::empty())?;
+    let flags = OFlags::APPEND | OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOCTTY;
+    match beneath(&root, rest, flags, Mode::empty()) {
+        Err(Errno::NOENT) => {}
+        opened => return Ok((File::from(opened?), false)),
+    }
+    let mut at = root;
+    for part in rest.parent().into_iter().flat_map(Path::components) {
+        let part = Path::new(part.as_os_str());
+        at = match beneath(&at, part, folder, Mode::empty()) {
+            Err(Errno::NOENT) => match mkdirat(&at, part, Mode::from_raw_mode(0o777)) {
+                Ok(()) | Err(Errno::EXIST) => beneath(&at, part, folder, Mode::empty())?,
+                Err(error) => return Err(error.into()),
+            },
+            opened => opened?,
+        };
+    }
+    let name = rest.file_name().ok_or(ErrorKind::InvalidFilename)?;
+    let file = beneath(&at, Path::new(name), flags | OFlags::CREATE, Mode::from_raw_mode(0o666))?;
+    Ok((File::from(file), true))
+}
+
+fn beneath(at: &OwnedFd, path: &Path, flags: OFlags, mode: Mode) -> rustix::io::Result<OwnedFd> {
+    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
+    loop {
+        match openat2(at, path, flags, mode, resolve) {
+            // Something on the way was renamed meanwhile.
+            Err(Errno::AGAIN | Errno::INTR) => {}
+            // An older system: no link is followed at all.
+            Err(Errno::NOSYS) => return walk(at, path, flags, mode),
+            opened => return opened,
+        }
+    }
+}
+
+fn walk(at: &OwnedFd, path: &Path, flags: OFlags, mode: Mode) -> rustix::io::Result<OwnedFd> {
+    let folder = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+    let mut here = rustix::fs::openat(at, ".", folder, Mode::empty())?;
+    for part in path.parent().into_iter().flat_map(Path::components) {
+        here = rustix::fs::openat(&here, Path::new(part.as_os_str()), folder, Mode::empty())?;
+    }
+    let name = path.file_name().ok_or(Errno::INVAL)?;
+    rustix::fs::openat(&here, Path::new(name), flags | OFlags::NOFOLLOW, mode)
 }
 
 /// Two who append to one file would cut off one another's lines.
@@ -130,6 +212,26 @@ fn repair(file: &File, path: &Path) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// Sees to it that the file ends with what can be read back. What an earlier run found whole is not looked at again.
+fn repair_packed(file: &File, path: &Path, compression: Compression) -> io::Result<()> {
+    let len = file.metadata()?.len();
+    let from = match read_mark(file) {
+        Some(own) => own.min(len),
+        None if keeps_marks(file) => return Ok(()),
+        None => 0,
+    };
+    let end = compress::whole(compression, file, from)?;
+    if end < len {
+        file.set_len(end)?;
+        warn!(file = %path.display(), bytes = len - end, "cut off what the last run left and can't be read back");
+    }
+    Ok(())
+}
+
+fn keeps_marks(file: &File) -> bool {
+    !matches!(fgetxattr(file, MARK, &mut [0u8; 20]), Err(Errno::NOTSUP))
 }
 
 /// The length up to which the file has whole lines.
@@ -169,7 +271,7 @@ mod tests {
     use std::fs;
 
     fn opened(path: &Path) -> Disk {
-        Disk::open(path, true).unwrap()
+        Disk::open(path, &How { durable: true, ..How::default() }).unwrap()
     }
 
     #[test]
@@ -231,7 +333,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a");
         let first = opened(&path);
-        assert_eq!(Disk::open(&path, false).unwrap_err().kind(), ErrorKind::ResourceBusy);
+        assert_eq!(Disk::open(&path, &How::default()).unwrap_err().kind(), ErrorKind::ResourceBusy);
         drop(first);
         opened(&path);
     }
@@ -246,6 +348,49 @@ mod tests {
         assert!(disk.is_gone());
         fs::write(&path, "").unwrap();
         assert!(disk.is_gone());
+    }
+
+    #[test]
+    fn no_link_leads_out_of_the_root() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().join("root");
+        let outside = folder.path().join("outside");
+        fs::create_dir_all(&outside).unwrap();
+        fs::create_dir_all(root.join("in")).unwrap();
+        std::os::unix::fs::symlink(&outside, root.join("out")).unwrap();
+        std::os::unix::fs::symlink("../outside/new", root.join("dangling")).unwrap();
+        std::os::unix::fs::symlink("in", root.join("inside")).unwrap();
+        let how = How { root: Some(root.clone()), ..How::default() };
+        for name in ["a", "deep/er/b", "in/c", "inside/d"] {
+            Disk::open(&root.join(name), &how).unwrap().append(b"line\n").unwrap();
+            assert_eq!(fs::read_to_string(root.join(name)).unwrap(), "line\n");
+        }
+        for name in ["out/e", "out/deep/e", "dangling"] {
+            Disk::open(&root.join(name), &how).unwrap_err();
+        }
+        assert_eq!(fs::read_dir(&outside).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn what_a_kill_left_and_can_not_be_read_back_is_cut_off() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.gz");
+        let how = How { compression: Some(Compression::Gzip), ..How::default() };
+        let mut compressor = compress::Compressor::new(Compression::Gzip);
+        let whole = compressor.pack(b"one\ntwo\n").unwrap().to_vec();
+        let disk = Disk::open(&path, &how).unwrap();
+        disk.append(&whole).unwrap();
+        disk.append(&whole[..whole.len() - 1]).unwrap();
+        drop(disk);
+        let disk = Disk::open(&path, &how).unwrap();
+        assert_eq!(fs::read(&path).unwrap(), whole);
+        disk.finish().unwrap();
+        drop(disk);
+        fs::write(&path, "theirs").unwrap();
+        drop(Disk::open(&path, &how).unwrap());
+        if keeps_marks(&File::open(&path).unwrap()) {
+            assert_eq!(fs::read(&path).unwrap(), b"theirs");
+        }
     }
 
     #[test]

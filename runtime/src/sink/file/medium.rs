@@ -2,6 +2,7 @@
 
 use std::fmt::Debug;
 use std::io;
+use std::time::SystemTime;
 
 /// A file, or what stands in for one in a test.
 pub(super) trait Medium: Debug + Send + Sync {
@@ -10,6 +11,9 @@ pub(super) trait Medium: Debug + Send + Sync {
 
     /// Adds bytes at its end, and says how many of them were added. Where it fails, none was.
     fn append(&self, bytes: &[u8]) -> io::Result<usize>;
+
+    /// When it was begun.
+    fn begun(&self) -> SystemTime;
 
     /// Cuts it off at a length.
     fn truncate(&self, len: u64) -> io::Result<()>;

@@ -1,5 +1,7 @@
 //! Which file an event goes to.
 
+use std::path::{Path, PathBuf};
+
 use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize};
 
@@ -44,6 +46,13 @@ impl PathTemplate {
         &self.root
     }
 
+    /// Where what an exactly-once sink goes on by is kept: beside its files, under a name of its own.
+    pub(super) fn checkpoint(&self) -> PathBuf {
+        let text = self.template.to_string();
+        let rest = text.strip_prefix(&*self.root).unwrap_or(&text).replace('/', "-");
+        Path::new(&self.root).join(format!(".{rest}.checkpoint"))
+    }
+
     /// Puts the path for one event into `path`. The event must be in the batch.
     ///
     /// Fails, for this event alone, where it lacks something or would leave the root.
@@ -52,7 +61,8 @@ impl PathTemplate {
         let missing = |error: crate::expr::Missing| Failure::rejected("path", error.to_string());
         self.template.render(batch, row, path).map_err(missing)?;
         let filled = path.strip_prefix(&*self.root).unwrap_or("");
-        if filled.contains('\0') || filled.split('/').any(|part| matches!(part, "" | "." | "..")) {
+        let own = filled.starts_with('.') && filled.trim_end_matches(".new").ends_with(".checkpoint");
+        if own || filled.contains('\0') || filled.split('/').any(|part| matches!(part, "" | "." | "..")) {
             return Err(Failure::rejected(
                 "path",
                 format!("`{}` is no path to a file below its root", path.escape_debug()),

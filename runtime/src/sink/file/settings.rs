@@ -1,13 +1,14 @@
 //! What a user may set about the file sink.
 
 use std::fmt;
+use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use serde::de::{Deserializer, Error, Visitor};
 use serde::ser::Serializer;
 use serde::{Deserialize, Serialize};
 
-use super::PathTemplate;
+use super::{Compression, PathTemplate, Rotate};
 use crate::units;
 
 /// The settings of a file sink.
@@ -19,6 +20,30 @@ pub struct Settings {
     /// When what was written is made to survive a power cut.
     #[serde(default)]
     pub fsync: Fsync,
+    /// When a file is finished and another one begun.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub rotate: Rotate,
+    /// How what is written is compressed. Unset: it is not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub compression: Option<Compression>,
+    /// Files that are open at the same time, where the path depends on the event.
+    #[serde(default = "max_open_files")]
+    pub max_open_files: NonZeroUsize,
+}
+
+impl Settings {
+    /// Of a file that is neither rotated nor compressed.
+    pub fn new(path: PathTemplate, fsync: Fsync) -> Settings {
+        Settings { path, fsync, rotate: Rotate::default(), compression: None, max_open_files: max_open_files() }
+    }
+}
+
+fn max_open_files() -> NonZeroUsize {
+    const { NonZeroUsize::new(100).unwrap() }
+}
+
+fn is_default(rotate: &Rotate) -> bool {
+    *rotate == Rotate::default()
 }
 
 /// When what was written is made to survive a power cut. A kill loses nothing in any case.
