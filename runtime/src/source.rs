@@ -3,6 +3,7 @@
 pub mod file;
 pub mod framing;
 pub mod generate;
+pub mod http;
 pub mod kafka;
 mod reader;
 pub mod stdin;
@@ -101,6 +102,13 @@ pub trait Source: Send {
     fn memo(&self) -> serde_json::Value {
         serde_json::Value::Null
     }
+
+    /// Events of the current assignments were given up: what is at or past them will never be acknowledged. Comes where
+    /// the source can't be opened again, and again until it has assigned anew.
+    fn given_up(&mut self) {}
+
+    /// No more events are asked for. Acknowledgements still come. May be called more than once.
+    fn stop(&mut self) {}
 }
 
 /// A source that can be opened.
@@ -108,6 +116,11 @@ pub trait Source: Send {
 pub trait Open: Send + Sync {
     /// Whether what was not acknowledged can be read again after a restart.
     fn replayable(&self) -> bool;
+
+    /// Whether those who sent what was not acknowledged hear of it, and send it again: it need not be kept for them.
+    fn senders_repeat(&self) -> bool {
+        false
+    }
 
     /// Whether it ends by itself, so that a run that only reads such sources is over when they are.
     fn ends(&self) -> bool;

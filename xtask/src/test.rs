@@ -126,6 +126,8 @@ fn build(options: &Options) -> Result<()> {
 
 fn tests(options: &Options) -> Result<()> {
     tools::programs(&SERVERS)?;
+    // The other side of HTTPS and HTTP/2, and its certificates.
+    tools::programs(&[("curl", "curl"), ("openssl", "openssl")])?;
     let (guests, kafka) = (guests::folder(&metadata()?)?, kafka::folder()?);
     in_groups(|group| {
         let mut tests = cargo(&["test", "--no-fail-fast"]);

@@ -32,6 +32,7 @@ use crate::sink::http::HttpSink;
 use crate::sink::null::Null;
 use crate::source::file::Files;
 use crate::source::generate::Generator;
+use crate::source::http::Http;
 use crate::source::kafka::Kafka;
 use crate::source::stdin::Stdin;
 use crate::source::{Open, Resume};
@@ -160,6 +161,7 @@ pub(super) fn open(plan: &Plan, source: &config::Source, run: &str) -> Box<dyn O
         SourceKind::Stdin(_) => Box::new(Stdin::new(framing, run)),
         SourceKind::File(settings) => Box::new(Files::new(settings.clone(), framing)),
         SourceKind::Generate(settings) => Box::new(Generator::new(settings.clone(), run)),
+        SourceKind::Http(settings) => Box::new(Http::new((**settings).clone(), run)),
         SourceKind::Kafka(settings) => {
             Box::new(Kafka::new(&source.name, settings.clone(), plan.kafka(&settings.connection).cloned()))
         }
@@ -286,6 +288,10 @@ struct Builder<'a> {
 /// What the pipelines of a source share while they are built.
 struct FanParts<'a> {
     saved: &'a SavedSource,
+    /// Whether what was not acknowledged can be read again.
+    replayable: bool,
+    /// Whether what a stop leaves undelivered would be gone.
+    keep_unfinished: bool,
     ledger: &'a mut Ledger,
     deliveries: &'a mut JoinSet<Result<(), Stopped>>,
     source: &'a Arc<str>,
@@ -304,8 +310,18 @@ impl Builder<'_> {
         let framing = self.rejects(&mut ledger, &saved, NOBODY);
         let (plan, mut fans) = (self.plan, Vec::new());
         for pipeline in plan.pipelines.iter().filter(|pipeline| pipeline.source == source.name) {
-            let mut fan = FanParts { saved: &saved, ledger: &mut ledger, deliveries: &mut deliveries, source: &name };
-            fans.push(self.fan(pipeline, &mut fan, open.replayable())?);
+            let replayable = open.replayable();
+            fans.push(self.fan(
+                pipeline,
+                &mut FanParts {
+                    saved: &saved,
+                    replayable,
+                    keep_unfinished: !replayable && !open.senders_repeat(),
+                    ledger: &mut ledger,
+                    deliveries: &mut deliveries,
+                    source: &name,
+                },
+            )?);
         }
         Ok(Feed {
             // What is rejected without a sink needs its events as much as a sink does.
@@ -324,7 +340,7 @@ impl Builder<'_> {
         })
     }
 
-    fn fan(&mut self, pipeline: &config::Pipeline, parts: &mut FanParts, replayable: bool) -> Result<Fan, BuildError> {
+    fn fan(&mut self, pipeline: &config::Pipeline, parts: &mut FanParts) -> Result<Fan, BuildError> {
         let metrics = Arc::new(PipelineMetrics::default());
         self.overview.pipelines.push((pipeline.name.as_str().into(), metrics.clone()));
         let files = self.dead_letters.of(parts.source);
@@ -341,13 +357,13 @@ impl Builder<'_> {
                 self.overview.sinks.push(view);
                 continue;
             }
-            let again = match replayable {
+            let again = match parts.replayable {
                 true => Again { source: pipeline.source.clone(), positions: parts.saved.known(&path) },
                 false => Again::default(),
             };
             let settings = sink.delivery.clone();
             let Some((delivery, view)) =
-                self.delivery(parts.source, &path, settings, dead_letters.clone(), again, !replayable)?
+                self.delivery(parts.source, &path, settings, dead_letters.clone(), again, parts.keep_unfinished)?
             else {
                 continue;
             };

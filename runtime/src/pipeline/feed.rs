@@ -317,6 +317,7 @@ impl Running {
     /// What was read is delivered; the deliveries end when their queues are empty.
     fn stop_reading(&mut self) {
         self.reading = false;
+        self.source.stop();
         self.feed.metrics.set_state(if self.failed.is_some() { SourceState::Failed } else { SourceState::Ended });
         self.feed.fans.iter().flat_map(|fan| &fan.sinks).for_each(|sink| sink.queue.close());
         for fan in &mut self.feed.fans {
@@ -441,12 +442,19 @@ impl Running {
             return Ok(done);
         }
         self.set_state(SourceState::Held);
+        let (prompt, mut stopped) = (self.source.acknowledges_promptly(), false);
         let done = loop {
             tokio::select! {
                 biased;
                 done = &mut what => break done,
                 Some(done) = self.feed.deliveries.join_next() => done??,
                 _ = self.tick.tick() => self.save().await,
+                () = set(&mut self.feed.signals.stop), if self.reading && !stopped => {
+                    stopped = true;
+                    self.source.stop();
+                }
+                // The wait may last, and whoever waits for an answer does not wait for it.
+                () = self.feed.ledger.changed(), if prompt => self.acknowledge().await,
                 () = landed(&self.feed.ledger, self.leaving.as_ref()) => self.let_go().await,
                 input = self.source.next(Demand::Nothing), if self.reading && self.leaving.is_none() => match input {
                     Ok(
@@ -518,7 +526,11 @@ impl Running {
     /// Events were given up while the run goes on: they are read again, from what is final.
     async fn reopen_abandoned(&mut self) -> Result<(), FeedError> {
         let waits = !self.reading || self.leaving.is_some();
-        if waits || !self.feed.open.replayable() || self.feed.ledger.abandoned().is_empty() {
+        if waits || self.feed.ledger.abandoned().is_empty() {
+            return Ok(());
+        }
+        if !self.feed.open.replayable() {
+            self.source.given_up();
             return Ok(());
         }
         warn!(source = &*self.feed.name, "events were given up: the source is opened again where all are final");

@@ -191,8 +191,9 @@ type Setting = (String, String);
 
 #[rustfmt::skip]
 const LOSS: &[Rule<Loss>] = &[
-    (Loss::KillUnbuffered, |f| f.source("type", f.source.kind.type_name(), !f.replayable && f.on_disk()), "it can't be read again: a kill loses what was read and not yet in the disk buffer"),
-    (Loss::Kill, |f| f.source("type", f.source.kind.type_name(), !f.replayable && !f.on_disk()), "it can't be read again: a kill loses what was read and is not final"),
+    (Loss::KillUnbuffered, |f| f.forgets().filter(|_| f.on_disk()), "it can't be read again: a kill loses what was read and not yet in the disk buffer"),
+    (Loss::Kill, |f| f.forgets().filter(|_| !f.on_disk()), "it can't be read again: a kill loses what was read and is not final"),
+    (Loss::None, |f| f.senders_repeat(), "whoever gets no 200 has to send the events again"),
     (Loss::WhenFull, |f| text("buffer.when_full", "drop_newest", f.delivery.buffer.when_full == WhenFull::DropNewest), "new events are dropped while the buffer is full"),
 ];
 
@@ -201,6 +202,7 @@ const DUPLICATES: &[Rule<Duplicates>] = &[
     (Duplicates::Possible, |f| time("position_interval", f.position_interval, f.replayable && !f.delivery.exactly_once), "after a kill, what was written and not yet saved as final comes again"),
     (Duplicates::Possible, |f| time("position_interval", f.position_interval, !f.replayable && f.on_disk()), "after a kill, what was written out of the disk buffer and not yet saved as final comes again"),
     (Duplicates::Possible, |f| f.source("revoke_timeout", &f.revoked_after()?, !f.delivery.exactly_once), "what of a partition is on its way to the sink when another process gets it, and takes longer than this, comes again there"),
+    (Duplicates::Possible, |f| f.senders_repeat(), "whoever gets no answer sends the events again, which may be delivered already"),
     (Duplicates::Possible, |f| number("retry.unknown", f.delivery.retry.unknown, f.tries_again() && !f.delivery.exactly_once), "a write that failed or gave no answer may have been done, and is tried again"),
     (Duplicates::Possible, |f| text("type", f.kind.type_name(), matches!(f.kind, SinkKind::Wasm(_))), "a batch in which the component traps is tried again in halves"),
 ];
@@ -224,7 +226,7 @@ const DURABILITY: &[Rule<Durability>] = &[
 
 #[rustfmt::skip]
 const LETTERS: &[Rule<Letters>] = &[
-    (Letters::Failing, |f| f.source("type", f.source.kind.type_name(), !f.replayable && !f.on_disk()), "it can't be read again: what a stop leaves undelivered is kept"),
+    (Letters::Failing, |f| f.forgets().filter(|_| !f.on_disk()), "it can't be read again: what a stop leaves undelivered is kept"),
     (Letters::Failing, |f| number("retry.attempts", f.delivery.retry.attempts?, true), "so many attempts are made"),
     (Letters::Failing, |f| time("retry.max_elapsed", f.delivery.retry.max_elapsed?, true), "no attempt begins later than this after the first"),
     (Letters::Failing, |f| number("retry.unknown", f.delivery.retry.unknown, true), "so many attempts are made whose outcome stays unknown"),
@@ -250,10 +252,27 @@ impl Facts<'_> {
         text(&format!("source.{}.{key}", self.source.name), value, holds)
     }
 
+    /// The setting because of which nobody has the events that a kill takes.
+    fn forgets(&self) -> Option<Setting> {
+        match &self.source.kind {
+            SourceKind::Http(settings) => self.ack(false, !settings.ack),
+            kind => self.source("type", kind.type_name(), !self.replayable),
+        }
+    }
+
+    /// The setting because of which those who sent them do.
+    fn senders_repeat(&self) -> Option<Setting> {
+        self.ack(true, matches!(&self.source.kind, SourceKind::Http(settings) if settings.ack))
+    }
+
+    fn ack(&self, value: bool, holds: bool) -> Option<Setting> {
+        number(&format!("source.{}.ack", self.source.name), value, holds)
+    }
+
     fn revoked_after(&self) -> Option<String> {
         match &self.source.kind {
             SourceKind::Kafka(settings) => Some(units::duration::print(settings.revoke_timeout)),
-            SourceKind::Stdin(_) | SourceKind::File(_) | SourceKind::Generate(_) => None,
+            SourceKind::Stdin(_) | SourceKind::File(_) | SourceKind::Generate(_) | SourceKind::Http(_) => None,
         }
     }
 

@@ -3,12 +3,14 @@
 //! A framer does no I/O. Its user reads into the buffer that it gives out and hands the buffer back, and the buffer
 //! itself becomes the payload column.
 
+pub(in crate::source) mod json;
 mod lines;
 mod pool;
 mod settings;
 
 pub use lines::{Aside, Lines};
 pub(in crate::source) use pool::Pool;
+pub(in crate::source) use settings::bound;
 pub use settings::{Framing, Settings};
 
 use crate::batch::Partition;

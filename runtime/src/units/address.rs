@@ -1,6 +1,6 @@
 //! Addresses to listen on: `"127.0.0.1:9600"`, `"[::1]:9600"`, `"localhost:9600"`.
 //!
-//! For `#[serde(with = "crate::units::address::option")]` on an `Option<SocketAddr>`.
+//! For `#[serde(with = "crate::units::address")]` on a `SocketAddr`, and `…::option` on an `Option<SocketAddr>`.
 
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -19,7 +19,17 @@ pub fn parse(text: &str) -> Result<SocketAddr, String> {
     local.or_else(|| text.parse().ok()).ok_or_else(|| format!("`{text}` is not an address with a port: {ACCEPTED}"))
 }
 
-/// The serde functions; use them together with `#[serde(default)]`.
+/// See the module.
+pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SocketAddr, D::Error> {
+    deserializer.deserialize_str(Humane)
+}
+
+/// See the module.
+pub fn serialize<S: Serializer>(address: &SocketAddr, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(address)
+}
+
+/// The same for an option; use it together with `#[serde(default)]`.
 pub mod option {
     use super::{Deserializer, Humane, Serializer, SocketAddr};
 

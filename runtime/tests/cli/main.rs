@@ -18,6 +18,7 @@ mod files;
 mod follow;
 mod guarantees;
 mod http;
+mod http_source;
 mod ini;
 mod large;
 mod letters;

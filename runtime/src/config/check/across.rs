@@ -1,5 +1,6 @@
 //! What is wrong between parts that are right by themselves.
 
+use std::net::SocketAddr;
 use std::path::{Component, Path, PathBuf};
 
 use crate::config::check::{FoundSource, exactly_once};
@@ -9,6 +10,7 @@ use crate::config::place::Place;
 use crate::config::plan::{Pipeline, SinkKind, Source, SourceKind, place_of, table_at};
 use crate::config::suggest;
 use crate::sink::file::PathTemplate;
+use crate::units;
 
 /// Reports it.
 pub(super) fn check(
@@ -19,6 +21,8 @@ pub(super) fn check(
 ) {
     let known: Vec<&Source> = sources.iter().filter_map(|found| found.source.as_ref()).collect();
     two_readers_of_standard_input(root, &known, problems);
+    two_servers_at_an_address(root, &known, problems);
+    bodies_that_find_no_room(root, &known, problems);
     // A pipeline that is wrong might be the one that reads the source.
     if let Some(pipelines) = pipelines.iter().map(Option::as_ref).collect::<Option<Vec<_>>>() {
         sources_that_no_one_reads(root, sources, &pipelines, problems);
@@ -40,6 +44,44 @@ fn two_readers_of_standard_input(root: &Table, sources: &[&Source], problems: &m
         error = at(error, root, &["source", &source.name, "type"], "it would get some of the events");
         error = at(error, root, &["source", &first.name, "type"], "and this one the others");
         problems.push(error.help("let several pipelines name the same source: each gets all of its events"));
+    }
+}
+
+fn two_servers_at_an_address(root: &Table, sources: &[&Source], problems: &mut Vec<Diagnostic>) {
+    let servers: Vec<(&Source, SocketAddr)> = sources
+        .iter()
+        .filter_map(|source| match &source.kind {
+            SourceKind::Http(settings) => Some((*source, settings.listen)),
+            _ => None,
+        })
+        .collect();
+    let meet = |a: &SocketAddr, b: &SocketAddr| {
+        let everywhere = a.ip().is_unspecified() || b.ip().is_unspecified();
+        a.port() == b.port() && a.port() != 0 && (a.ip() == b.ip() || everywhere)
+    };
+    for (index, (source, address)) in servers.iter().enumerate() {
+        let Some((first, _)) = servers[..index].iter().find(|(_, first)| meet(first, address)) else { continue };
+        let mut error = Diagnostic::error("config::conflict", "two sources listen at the same address");
+        error = at(error, root, &["source", &source.name, "listen"], "somebody listens there already");
+        error = at(error, root, &["source", &first.name, "listen"], "this source does");
+        problems.push(error.help("give each its own port, or let several pipelines name the same source"));
+    }
+}
+
+fn bodies_that_find_no_room(root: &Table, sources: &[&Source], problems: &mut Vec<Diagnostic>) {
+    for source in sources {
+        let SourceKind::Http(settings) = &source.kind else { continue };
+        let least = settings.max_body_bytes.saturating_mul(2);
+        if settings.max_in_flight_bytes < least {
+            let message = "`max_in_flight_bytes` is less than twice `max_body_bytes`";
+            let path = |key| ["source", source.name.as_str(), key];
+            let written =
+                table_at(root, &["source", &source.name]).is_some_and(|own| own.get("max_in_flight_bytes").is_some());
+            let key = if written { "max_in_flight_bytes" } else { "max_body_bytes" };
+            let error = at(Diagnostic::error("config::range", message), root, &path(key), "out of range");
+            let help = "a compressed body is held twice: set `max_in_flight_bytes` to at least";
+            problems.push(error.help(format!("{help} `{}`", units::size::print(least))));
+        }
     }
 }
 

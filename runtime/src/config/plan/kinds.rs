@@ -89,6 +89,8 @@ kinds! {
         File = "file", source::file::Settings;
         /// Made up.
         Generate = "generate", source::generate::Settings;
+        /// Sent to a server of its own.
+        Http = "http", Box<source::http::Settings>;
         /// Topics of a Kafka cluster.
         Kafka = "kafka", source::kafka::Settings;
     }

@@ -127,6 +127,21 @@ fn what_comes_by_standard_input_is_lost_in_a_kill_and_kept_at_a_stop() {
 }
 
 #[test]
+fn what_comes_by_http_is_lost_only_by_whoever_does_not_send_it_again() {
+    let source = "type = \"file\"\n    path = \"in\"";
+    let http = "type = 'http'\n    listen = '127.0.0.1:0'";
+    let expected =
+        table(&[("loss", "none", &["source.in.ack"]), ("duplicates", "possible", &["source.in.ack", "retry.unknown"])]);
+    assert_eq!(changed(source, http), expected);
+    let expected = table(&[
+        ("loss", "by a kill", &["source.in.ack"]),
+        ("duplicates", "possible", &["retry.unknown"]),
+        ("dead letters", "rejected and failing events", &["source.in.ack", "retry.unknown"]),
+    ]);
+    assert_eq!(changed(source, &format!("{http}\n    ack = false")), expected);
+}
+
+#[test]
 fn a_disk_buffer_keeps_what_comes_by_standard_input() {
     let source = "type = \"file\"\n    path = \"in\"";
     let stdin = STRONGEST.replace(source, "type = 'stdin'");
@@ -185,6 +200,7 @@ fn the_page_has_every_level_and_every_key() {
     for key in [
         "position_interval",
         "retry.unknown",
+        "source.NAME.ack",
         "source.NAME.type",
         "type",
         "buffer.when_full",

@@ -35,20 +35,20 @@ pub enum Framing {
 }
 
 /// A size within what a column can hold.
-mod bound {
+pub(in crate::source) mod bound {
     use serde::de::{Deserializer, Error};
     use serde::ser::Serializer;
 
     use super::{Settings, units};
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    pub(in crate::source) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
         match units::size::deserialize(deserializer)? {
             bytes @ 1..=Settings::MOST => Ok(bytes),
-            bytes => Err(D::Error::custom(format!("`{bytes}` is out of range: an event may have from 1 byte to 1GiB"))),
+            bytes => Err(D::Error::custom(format!("`{bytes}` is out of range: it may be from 1 byte to 1GiB"))),
         }
     }
 
-    pub(super) fn serialize<S: Serializer>(bytes: &u64, serializer: S) -> Result<S::Ok, S::Error> {
+    pub(in crate::source) fn serialize<S: Serializer>(bytes: &u64, serializer: S) -> Result<S::Ok, S::Error> {
         units::size::serialize(bytes, serializer)
     }
 }
