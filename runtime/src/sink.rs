@@ -7,6 +7,7 @@ pub mod console;
 mod context;
 pub mod file;
 pub mod http;
+pub mod kafka;
 mod lines;
 pub mod null;
 mod outcome;

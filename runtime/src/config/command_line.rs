@@ -57,7 +57,7 @@ pub fn from_command_line(line: &CommandLine) -> Checked {
     let mut root = nested("source", nested("stdin", table("type", loose("stdin", at))));
     root.push("pipeline", here(), Node::table(nested("main", pipeline), here()));
     let incomplete = !problems.is_empty();
-    finish(Document { root, incomplete }, problems)
+    finish(Document::new(root, incomplete), problems)
 }
 
 /// A name for the sink. What can't be part of one becomes `_`.

@@ -4,6 +4,8 @@ mod ini;
 mod reference;
 mod toml;
 
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
@@ -71,8 +73,22 @@ pub(in crate::config) struct Entry {
 pub(in crate::config) struct Document {
     /// The top.
     pub(in crate::config) root: Table,
+    /// The same before its references were resolved.
+    unresolved: Table,
+    /// The variables to which they refer.
+    variables: Variables,
     /// Parts are missing, because they could not be read. Whoever checks says nothing of what is not there.
     pub(in crate::config) incomplete: bool,
+}
+
+/// Names and values of environment variables, which are not for printing.
+#[derive(Clone, Default)]
+struct Variables(BTreeMap<String, String>);
+
+impl fmt::Debug for Variables {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.debug_set().entries(self.0.keys()).finish()
+    }
 }
 
 impl Document {
@@ -89,8 +105,28 @@ impl Document {
             root.overlay(Document::parse(text, problems));
         }
         let incomplete = problems.len() > before;
-        reference::resolve(&mut root, environment, problems);
-        Document { root, incomplete }
+        let (unresolved, variables) = (root.clone(), RefCell::new(BTreeMap::new()));
+        let remember = |name: &str| {
+            let value = environment(name)?;
+            variables.borrow_mut().insert(name.to_owned(), value.clone());
+            Some(value)
+        };
+        reference::resolve(&mut root, &remember, problems);
+        Document { root, unresolved, variables: Variables(variables.into_inner()), incomplete }
+    }
+
+    /// Without references.
+    pub(in crate::config) fn new(root: Table, incomplete: bool) -> Document {
+        Document { unresolved: root.clone(), variables: Variables::default(), root, incomplete }
+    }
+
+    /// Reads a value again: files to which it refers may have changed. None where there is none.
+    pub(in crate::config) fn again(&self, path: &[&str], problems: &mut Vec<Diagnostic>) -> Option<Node> {
+        let (key, parents) = path.split_last()?;
+        let table = parents.iter().try_fold(&self.unresolved, |table, key| table.get(key)?.as_table())?;
+        let mut alone = table.only(&[key]);
+        reference::resolve(&mut alone, &|name| self.variables.0.get(name).cloned(), problems);
+        alone.get(key).cloned()
     }
 
     fn parse(text: &Arc<Text>, problems: &mut Vec<Diagnostic>) -> Table {

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 pub use kinds::{ConnectionKind, SinkKind, SourceKind};
 
+use crate::config::de::{Subject, read};
 use crate::config::diagnostic::Diagnostic;
 use crate::config::document::{Document, Node, Table};
 use crate::config::place::Place;
@@ -192,6 +193,26 @@ impl Plan {
         let connection = self.connections.iter().find(|connection| connection.name == name)?;
         let ConnectionKind::Kafka(settings) = &connection.kind;
         Some(settings)
+    }
+
+    /// Reads the Kafka cluster of that name whenever it is called: files to which it refers may have changed. Fails with
+    /// what is wrong with it then.
+    pub fn kafka_again(&self, name: &str) -> impl Fn() -> Result<kafka::Connection, String> + Send + Sync + 'static {
+        let (document, name) = (self.document.clone(), name.to_owned());
+        move || {
+            let mut problems = Vec::new();
+            let owner = format!("connection `{name}`");
+            let subject = Subject { name: &owner, also: &["type"], incomplete: false };
+            let node = document.again(&["connection", &name], &mut problems);
+            let settings = node.filter(|_| problems.is_empty()).and_then(|node| {
+                let own = Node::table(node.as_table()?.without(&["type"]), node.place.clone());
+                read(&own, &subject, &mut problems)
+            });
+            settings.ok_or_else(|| match problems.first() {
+                Some(problem) => format!("{owner} can't be read again: {}", problem.message()),
+                None => format!("there is no {owner}"),
+            })
+        }
     }
 
     /// An error about a setting of a sink that only a running part could find. `pointer` is a JSON pointer into the

@@ -43,7 +43,7 @@ pub struct Tls {
     pub ca: Option<PathBuf>,
     /// A file with the client's own certificate, in PEM.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub certificate: Option<PathBuf>,
+    pub cert: Option<PathBuf>,
     /// A file with the key of that certificate, in PEM.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub key: Option<PathBuf>,
@@ -86,7 +86,7 @@ impl Connection {
         client.set("bootstrap.servers", self.bootstrap_servers.as_str());
         client.set("security.protocol", self.protocol());
         if let Some(tls) = &self.tls {
-            let files = [("ca", &tls.ca), ("certificate", &tls.certificate), ("key", &tls.key)];
+            let files = [("ca", &tls.ca), ("certificate", &tls.cert), ("key", &tls.key)];
             for (name, path) in files.into_iter().filter_map(|(name, path)| Some((name, path.as_deref()?))) {
                 client.set(format!("ssl.{name}.location"), Path::to_string_lossy(path));
             }
@@ -245,7 +245,7 @@ mod tests {
             ("bootstrap_servers = 'a:b'", "`a:b` is no broker"),
             ("bootstrap_servers = 'kafka://a:1'", "`kafka://a:1` is no broker"),
             ("bootstrap_servers = 'a'\ntls = 'perhaps'", "`true`, `false`, or a table"),
-            ("bootstrap_servers = 'a'\ntls.cert = 'x'", "unknown field"),
+            ("bootstrap_servers = 'a'\ntls.cart = 'x'", "unknown field"),
             ("bootstrap_servers = 'a'\nsasl = { mechanism = 'GSSAPI', username = '', password = '' }", "SCRAM-SHA-256"),
         ] {
             let error = read(text).unwrap_err();

@@ -22,7 +22,7 @@ const REFUSED: &[(&[&str], &str)] = &[
     (&["security.protocol"], "it follows from `tls` and `sasl` of the connection"),
     (
         &["ssl.ca.location", "ssl.certificate.location", "ssl.key.location"],
-        "`tls = { ca, certificate, key }` of the connection says it",
+        "`tls = { ca, cert, key }` of the connection says it",
     ),
     (
         &["sasl.mechanism", "sasl.mechanisms", "sasl.username", "sasl.password"],

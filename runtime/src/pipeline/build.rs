@@ -29,6 +29,7 @@ use crate::sink::Connect;
 use crate::sink::console::Console;
 use crate::sink::file::{FileSink, Reopen};
 use crate::sink::http::HttpSink;
+use crate::sink::kafka::{self, KafkaSink};
 use crate::sink::null::Null;
 use crate::source::file::Files;
 use crate::source::generate::Generator;
@@ -190,6 +191,12 @@ pub(super) async fn connects(plan: &Plan, host: &Host<'_>) -> Result<Connects, V
                         continue;
                     }
                 },
+                SinkKind::Kafka(settings) => {
+                    let (timeout, buffer) = (sink.delivery.timeout, sink.delivery.buffer.bound());
+                    let connection = Box::new(plan.kafka_again(&settings.connection));
+                    let (name, limits) = (path_of(pipeline, sink).to_string(), kafka::Limits { timeout, buffer });
+                    Arc::new(KafkaSink::new(&name, settings, limits, connection))
+                }
                 SinkKind::Wasm(settings) => match component(plan, pipeline, sink, settings, &components, host) {
                     Ok(connect) => connect,
                     Err(errors) => {

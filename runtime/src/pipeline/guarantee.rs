@@ -210,6 +210,7 @@ const DUPLICATES: &[Rule<Duplicates>] = &[
 #[rustfmt::skip]
 const ORDER: &[Rule<Order>] = &[
     (Order::BetweenBatches, |f| text("type", f.kind.type_name(), !f.stops_in_order), "it goes on behind an event that has to be tried again, which then comes later"),
+    (Order::ByKey, |f| text("type", "kafka", matches!(f.kind, SinkKind::Kafka(_))), "each partition of a topic keeps the order, and each key has its partition"),
     (Order::ByKey, |f| text("order", "key", f.overlaps() && f.delivery.order == delivery::Order::Key), "events with different keys are written at the same time"),
     (Order::None, |f| number("concurrency", f.delivery.concurrency, f.overlaps() && f.delivery.order == delivery::Order::None), "batches are written at the same time, and end in any order"),
 ];
@@ -218,6 +219,7 @@ const ORDER: &[Rule<Order>] = &[
 const DURABILITY: &[Rule<Durability>] = &[
     (Durability::Destination, |f| text("type", "wasm", matches!(f.kind, SinkKind::Wasm(_))), "events are written when the component says so"),
     (Durability::Destination, |f| text("type", "http", matches!(f.kind, SinkKind::Http(_))), "events are written when the server says so"),
+    (Durability::Destination, |f| text("type", "kafka", matches!(f.kind, SinkKind::Kafka(_))), "events are written once all replicas in sync have them"),
     (Durability::System, |f| time("fsync", f.synced_every()?, true), "a power cut may lose what was written within that time before it"),
     (Durability::System, |f| text("fsync", "never", f.fsync() == Some(Fsync::Never)), "a power cut may lose what the system had not yet put on the disk"),
     (Durability::None, |f| text("type", "console", matches!(f.kind, SinkKind::Console(_))), "events are shown, not kept"),
@@ -292,7 +294,9 @@ impl Facts<'_> {
     fn fsync(&self) -> Option<Fsync> {
         match self.kind {
             SinkKind::File(settings) => Some(settings.fsync),
-            SinkKind::Console(_) | SinkKind::Null(_) | SinkKind::Http(_) | SinkKind::Wasm(_) => None,
+            SinkKind::Console(_) | SinkKind::Null(_) | SinkKind::Http(_) | SinkKind::Kafka(_) | SinkKind::Wasm(_) => {
+                None
+            }
         }
     }
 

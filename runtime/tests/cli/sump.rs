@@ -206,6 +206,13 @@ impl Running {
         stdin.flush().unwrap();
     }
 
+    /// Waits until it has said something on standard error. Fails when the run ends first.
+    #[allow(dead_code, reason = "the tests of the command line look at files instead")]
+    pub(crate) fn until_said(&mut self, text: &str) {
+        let said = self.said.clone();
+        self.until(text, || String::from_utf8_lossy(&said.lock().unwrap()).contains(text));
+    }
+
     /// Waits for something that the run does. Fails when the run ends first.
     pub(crate) fn until(&mut self, what: &str, is: impl Fn() -> bool) {
         assert!(self.reaches(what, is), "the run ended before {what}");

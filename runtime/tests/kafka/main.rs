@@ -7,7 +7,9 @@
 mod kafka;
 
 mod broker;
+mod faults;
 mod scaling;
+mod sink;
 mod source;
 #[path = "../cli/sump.rs"]
 #[allow(dead_code, reason = "shared with the tests of the command line")]

@@ -107,6 +107,8 @@ kinds! {
         File = "file", sink::file::Settings;
         /// Sent to a server.
         Http = "http", Box<sink::http::Settings>;
+        /// Written to topics of Kafka.
+        Kafka = "kafka", sink::kafka::Settings;
         /// Given to a component.
         Wasm = "wasm", wasm::Settings;
     }
@@ -121,7 +123,7 @@ impl SourceKind {
 
 impl SinkKind {
     /// The kinds that name a connection.
-    pub(in crate::config) const CONNECTED: &'static [&'static str] = &[];
+    pub(in crate::config) const CONNECTED: &'static [&'static str] = &["kafka"];
 }
 
 impl ConnectionKind {

@@ -81,7 +81,7 @@ fn connections_that_are_wrong() {
 type = "stdin"
 [connection.a]
 bootstrap_servers = "kafka://a"
-tls = { ca = "ca.pem", cert = "x" }
+tls = { ca = "ca.pem", cret = "x" }
 sasl = { mechanism = "SCRAM", username = "u", password = "${TOKEN}" }
 [connection.a.properties]
 acks = 1

@@ -179,6 +179,15 @@ fn a_sink_is_as_durable_as_its_kind() {
         ("durability", "as the destination has it", &["type"]),
     ]);
     assert_eq!(changed(file, "type = 'wasm'\npath = 'sink.wasm'"), expected);
+    let expected = table(&[
+        ("order", "as in the source, for each key", &["type"]),
+        ("durability", "as the destination has it", &["type"]),
+    ]);
+    let kafka = STRONGEST.replace(file, "type = 'kafka'\nconnection = 'k'\ntopic = 't'");
+    let kafka = kafka + "[connection.k]\nbootstrap_servers = 'a'\n";
+    let (strongest, mut told) = (told(STRONGEST, true), told(&kafka, true));
+    told.retain(|claim, now| strongest[claim] != *now);
+    assert_eq!(told, expected);
 }
 
 #[test]
