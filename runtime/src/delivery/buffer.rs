@@ -1,17 +1,21 @@
 //! What waits for a sink on disk.
 //!
 //! ```text
-//! feed ─▶ pending ─▶ committer ─▶ log ─▶ reader ─▶ queue ─▶ delivery
-//!         (memory,   (one sync     (segments)   (memory,    │
-//!          bounded)   for all          ▲         bounded)   │
-//!             │       that came)       └── position ◀───────┘
+//! feed ─▶ pending ─▶ committer ─▶ log ─────▶ reader ─▶ queue ─▶ delivery
+//!         (memory,   (one sync  │  (segments)   ▲ (memory,    │
+//!          bounded)   for all   │      ▲        │  bounded)   │
+//!             │       that came)└───── │ ─fresh─┘             │
+//!             │                        └──── position ◀───────┘
 //!             └─▶ final for the source once durable
 //! ```
+//!
+//! What became durable goes to the reader from memory while that is right behind; else it comes back from the disk.
 //!
 //! The log numbers events anew: what is read back is accounted for by these numbers, and the position among them says
 //! from where on a later run goes on, and which segments are of no more use.
 
 mod disk;
+mod fresh;
 mod log;
 mod numbers;
 mod reader;
@@ -37,6 +41,7 @@ use crate::envelope::{Budget, Charge, Envelope, Final, Ledger, Path, PathName};
 use crate::metrics::SinkMetrics;
 use crate::units;
 use disk::{Directory, Disk};
+use fresh::Fresh;
 use log::{Log, Segment, Segments, locked};
 use reader::Reader;
 
@@ -93,6 +98,8 @@ struct Shared {
     /// What is in the log, without waiting for who writes it.
     segments: Segments,
     reader: Arc<Mutex<Reader>>,
+    /// What became durable last, while the reader is right behind: that need not be read.
+    fresh: Mutex<Fresh>,
     ledger: Ledger,
     path: Path,
     partition: Partition,
@@ -155,6 +162,7 @@ impl Buffer {
             bound,
             when_full: settings.when_full,
             reader: Arc::new(Mutex::new(Reader::new(&log, found.position))),
+            fresh: Mutex::new(Fresh::new()),
             segments: log.segments.clone(),
             log: Arc::new(Mutex::new(log)),
             ledger,

@@ -111,8 +111,8 @@ impl Log {
     }
 
     /// Makes records durable, which begin with the number that [`end`](Self::end) says. Where it fails none of them is,
-    /// and they can be given again.
-    pub(super) fn commit(&mut self, records: &[Encoded]) -> io::Result<()> {
+    /// and they can be given again. Says where the first one is: the segment, and the offset in it.
+    pub(super) fn commit(&mut self, records: &[Encoded]) -> io::Result<(u64, u64)> {
         let file = match &self.active {
             Some(file) => file.clone(),
             None => self.begin()?,
@@ -120,14 +120,14 @@ impl Log {
         let Some(segment) = locked(&self.segments).back().cloned() else { return Err(io::Error::other("no segment")) };
         let mut len = segment.len;
         for record in records {
-            if let Err(error) = file.write_all_at(&record.bytes, len) {
+            if let Err(error) = record.write(&*file, len) {
                 // Cut off what was written of it; where even that fails, the file is left as it is.
                 if file.truncate(segment.len).is_err() {
                     self.seal();
                 }
                 return Err(error);
             }
-            len += record.bytes.len() as u64;
+            len += record.len;
         }
         if let Err(error) = file.sync() {
             // The system may have forgotten what it could not write: the next sync would say nothing of it.
@@ -135,14 +135,14 @@ impl Log {
             self.seal();
             return Err(error);
         }
-        self.end += records.iter().map(|record| u64::from(record.events)).sum::<u64>();
+        self.end = records.last().map_or(self.end, Encoded::end);
         if let Some(last) = locked(&self.segments).back_mut() {
             (last.len, last.end) = (len, self.end);
         }
         if len >= self.segment_bytes {
             self.seal();
         }
-        Ok(())
+        Ok((segment.number, segment.len))
     }
 
     /// Begins a segment.

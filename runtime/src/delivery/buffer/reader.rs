@@ -19,6 +19,8 @@ pub(super) struct Reader {
     segments: Segments,
     /// The segment that is being read.
     at: Option<(u64, Scan)>,
+    /// The segment and the offset to go on from, after what did not come from the disk.
+    passed: Option<(u64, u64)>,
     /// The number of the next event.
     expected: u64,
     gone: Numbers,
@@ -39,12 +41,17 @@ impl Reader {
     /// From a position on.
     pub(super) fn new(log: &Log, position: u64) -> Reader {
         let (disk, segments, gone) = (log.disk.clone(), log.segments.clone(), log.gone().clone());
-        Reader { disk, segments, at: None, expected: position, gone }
+        Reader { disk, segments, at: None, passed: None, expected: position, gone }
     }
 
     /// The number of the next event.
     pub(super) fn expected(&self) -> u64 {
         self.expected
+    }
+
+    /// Events up to this number came from elsewhere; in the log they end at this offset of a segment.
+    pub(super) fn pass(&mut self, end: u64, place: (u64, u64)) {
+        (self.expected, self.at, self.passed) = (end, None, Some(place));
     }
 
     /// The next records, about so many bytes of them; none where all that is durable was read. Where reading fails, the
@@ -75,7 +82,8 @@ impl Reader {
 
     fn next(&mut self) -> io::Result<Option<Next>> {
         loop {
-            let number = self.at.as_ref().map_or(0, |(number, _)| *number);
+            let passed = self.passed.map_or(0, |(number, _)| number);
+            let number = self.at.as_ref().map_or(passed, |(number, _)| *number);
             let (current, following) = {
                 let segments = locked(&self.segments);
                 let mut from = segments.iter().filter(|segment| segment.number >= number).cloned();
@@ -84,7 +92,9 @@ impl Reader {
             let Some(segment) = current else { return Ok(None) };
             if self.at.as_ref().is_none_or(|(at, _)| *at != segment.number) {
                 let file = self.disk.open(&Segment::name(segment.number))?;
-                self.at = Some((segment.number, Scan::new(file, segment.start)));
+                let passed = self.passed.filter(|(number, _)| *number == segment.number);
+                self.at = Some((segment.number, Scan::new(file, passed.map_or(segment.start, |(_, offset)| offset))));
+                self.passed = None;
             }
             let Some((_, scan)) = &mut self.at else { return Ok(None) };
             match (scan.next(segment.len)?, following) {

@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use arrow_buffer::Buffer;
 use arrow_ipc::reader::StreamDecoder;
-use arrow_ipc::writer::StreamWriter;
+use arrow_ipc::writer::StreamEncoder;
 use arrow_schema::ArrowError;
 use memchr::memmem;
-use xxhash_rust::xxh3::xxh3_64;
+use xxhash_rust::xxh3::{Xxh3Default, xxh3_64};
 
 use super::disk::LogFile;
 use crate::batch::Batch;
@@ -22,29 +22,57 @@ const MAGIC: [u8; 8] = *b"SUMPBUF1";
 /// How much is searched at a time for the next record.
 const STEP: usize = 64 << 10;
 
-/// Events as they are written.
+/// Parts of a record up to this size are put together before they are written.
+const SMALL: usize = 16 << 10;
+
+/// Events as they are written: the columns are not copied for that.
 #[derive(Debug)]
 pub(super) struct Encoded {
-    pub(super) bytes: Vec<u8>,
-    /// How many events.
-    pub(super) events: u32,
+    head: [u8; HEAD],
+    parts: Vec<Buffer>,
+    /// The events themselves.
+    pub(super) batch: Batch,
+    /// The number of the first.
+    pub(super) first: u64,
+    /// Bytes in a file.
+    pub(super) len: u64,
+}
+
+impl Encoded {
+    /// The number after the last event.
+    pub(super) fn end(&self) -> u64 {
+        self.first + self.batch.len() as u64
+    }
+
+    /// Writes it at an offset.
+    pub(super) fn write(&self, file: &(dyn LogFile + 'static), mut offset: u64) -> io::Result<()> {
+        let mut small = self.head.to_vec();
+        for part in &self.parts {
+            if part.len() <= SMALL {
+                small.extend_from_slice(part);
+                continue;
+            }
+            file.write_all_at(&small, offset)?;
+            file.write_all_at(part, offset + small.len() as u64)?;
+            offset += (small.len() + part.len()) as u64;
+            small.clear();
+        }
+        file.write_all_at(&small, offset)
+    }
 }
 
 /// Puts events together as one record, the first of which has the number `first`.
-pub(super) fn encode(batch: &Batch, first: u64) -> Result<Encoded, ArrowError> {
+pub(super) fn encode(batch: Batch, first: u64) -> Result<Encoded, ArrowError> {
     let columns = batch.to_record_batch()?;
-    let mut bytes = Vec::with_capacity(HEAD + batch.bytes() + 4096);
-    bytes.resize(HEAD, 0);
-    let mut writer = StreamWriter::try_new(&mut bytes, &columns.schema())?;
-    writer.write(&columns)?;
-    writer.finish()?;
-    drop(writer);
+    let mut encoder = StreamEncoder::try_new(&columns.schema())?;
+    let mut parts = encoder.encode(&columns)?;
+    parts.extend(encoder.finish()?);
+    let mut checksum = Xxh3Default::new();
+    parts.iter().for_each(|part| checksum.update(part));
     let too_large = |_| ArrowError::InvalidArgumentError("a record is beyond 4 GiB".into());
-    let length = u32::try_from(bytes.len() - HEAD).map_err(too_large)?;
-    let events = batch.len() as u32;
-    let head = Head { length, events, first, checksum: xxh3_64(&bytes[HEAD..]) };
-    bytes[..HEAD].copy_from_slice(&head.to_bytes());
-    Ok(Encoded { bytes, events })
+    let length = u32::try_from(parts.iter().map(|part| part.len()).sum::<usize>()).map_err(too_large)?;
+    let head = Head { length, events: batch.len() as u32, first, checksum: checksum.digest() }.to_bytes();
+    Ok(Encoded { head, parts, batch, first, len: HEAD as u64 + u64::from(length) })
 }
 
 /// The events of a record.

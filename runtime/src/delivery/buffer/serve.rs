@@ -15,7 +15,7 @@ use super::record::{Encoded, encode};
 use super::{Buffer, set, size};
 use crate::batch::Batch;
 use crate::delivery::queue::Queue;
-use crate::envelope::{Envelope, Final, Flight};
+use crate::envelope::{Charge, Envelope, Final, Flight};
 
 /// Bytes that become durable together, at most, unless one batch has more.
 const TOGETHER: u64 = 8 << 20;
@@ -114,7 +114,8 @@ impl Buffer {
         loop {
             let batches = batches.clone();
             let error = match self.with_log(move |log| commit(log, &batches)).await {
-                Ok(()) => {
+                Ok((records, place)) => {
+                    locked(&self.shared.fresh).offer(records, place, &self.shared.read_ahead);
                     if locked(&self.shared.trouble).take().is_some() {
                         info!(path = %self.shared.name, "the disk buffer takes events in again");
                     }
@@ -151,9 +152,9 @@ impl Buffer {
                 return;
             }
             let waits = reads.is_empty();
-            for read in reads {
+            for (read, charge) in reads {
                 tokio::select! {
-                    () = self.hand_out(read, queue) => {}
+                    () = self.hand_out(read, charge, queue) => {}
                     // Nothing may follow what is left out here: the position would pass it.
                     () = set(&shared.stop) => break 'reading,
                 }
@@ -181,13 +182,26 @@ impl Buffer {
         locked(&self.shared.segments).iter().map(|segment| segment.len).sum()
     }
 
-    async fn read(&self) -> Vec<Read> {
+    /// What is next, with the room that was made for it if there is some.
+    async fn read(&self) -> Vec<(Read, Option<Charge>)> {
+        if let Some((reads, end, place)) = locked(&self.shared.fresh).take() {
+            locked(&self.shared.reader).pass(end, place);
+            return reads.into_iter().map(|(read, charge)| (read, Some(charge))).collect();
+        }
         let mut told = false;
         loop {
+            if !self.has_more() {
+                let expected = locked(&self.shared.reader).expected();
+                locked(&self.shared.fresh).follow(expected);
+                return Vec::new();
+            }
             let reader: Arc<Mutex<Reader>> = self.shared.reader.clone();
             let reading = tokio::task::spawn_blocking(move || locked(&reader).read(READ));
             let error = match reading.await {
-                Ok(Ok(reads)) => return reads,
+                Ok(Ok(reads)) => {
+                    locked(&self.shared.fresh).stop();
+                    return reads.into_iter().map(|read| (read, None)).collect();
+                }
                 Ok(Err(error)) => error.to_string(),
                 Err(panic) => panic.to_string(),
             };
@@ -198,15 +212,15 @@ impl Buffer {
         }
     }
 
-    async fn hand_out(&self, read: Read, queue: &Queue) {
+    async fn hand_out(&self, read: Read, charge: Option<Charge>, queue: &Queue) {
         let shared = &*self.shared;
         if read.lost > 0 {
             shared.metrics.buffer_lost.add(read.lost);
             error!(path = %shared.name, events = read.lost, "the disk buffer is damaged: these events are lost");
         }
-        let charge = match read.batch.is_empty() {
-            true => None,
-            false => Some(shared.read_ahead.reserve(read.batch.bytes()).await),
+        let charge = match charge {
+            None if !read.batch.is_empty() => Some(shared.read_ahead.reserve(read.batch.bytes()).await),
+            made => made,
         };
         let mut envelope = shared.path.take_as(read.batch, &shared.partition, read.numbers, read.end);
         if let Some(charge) = charge {
@@ -284,10 +298,11 @@ impl Buffer {
     }
 }
 
-/// One sync for all of them.
-fn commit(log: &mut Log, batches: &[Batch]) -> io::Result<()> {
+/// One sync for all of them. Says where the first record is.
+fn commit(log: &mut Log, batches: &[Batch]) -> io::Result<(Vec<Encoded>, (u64, u64))> {
     let records = records(batches, log.end()).map_err(io::Error::other)?;
-    log.commit(&records)
+    let place = log.commit(&records)?;
+    Ok((records, place))
 }
 
 /// Small batches are put together, for what a record takes beside its events.
@@ -299,8 +314,8 @@ pub(super) fn records(batches: &[Batch], mut first: u64) -> Result<Vec<Encoded>,
             bytes += batches[to].bytes();
             to += 1;
         }
-        let record = encode(&Batch::concat(&batches[from..to])?, first)?;
-        first += u64::from(record.events);
+        let record = encode(Batch::concat(&batches[from..to])?, first)?;
+        first = record.end();
         records.push(record);
         from = to;
     }

@@ -1,6 +1,7 @@
 //! The log on a disk that fails, tears and forgets, against what it promises; and the whole buffer under paused time.
 
 mod faulty;
+mod full;
 mod model;
 mod whole;
 
@@ -40,7 +41,7 @@ fn opened(disk: &Faulty, again: &Again) -> (Log, Reader, Found) {
 /// Appends events whose positions are their numbers.
 fn append(log: &mut Log, events: u64) -> io::Result<()> {
     let end = log.end();
-    log.commit(&records(&[batch(end..end + events)], end).unwrap())
+    log.commit(&records(&[batch(end..end + events)], end).unwrap()).map(drop)
 }
 
 /// All that comes out, by position, and how many events are lost.

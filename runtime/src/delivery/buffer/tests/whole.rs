@@ -4,19 +4,23 @@ use super::*;
 use crate::delivery::queue::Queue;
 use crate::envelope::Block;
 
-struct Whole {
+pub(super) struct Whole {
     queue: Queue,
-    buffer: Buffer,
-    metrics: Arc<SinkMetrics>,
+    pub(super) buffer: Buffer,
+    pub(super) metrics: Arc<SinkMetrics>,
     path: Path,
     ledger: Ledger,
     stop: watch::Sender<bool>,
     give_up: watch::Sender<bool>,
-    next: u64,
+    pub(super) next: u64,
 }
 
 impl Whole {
     fn new(disk: &Faulty, settings: BufferSettings) -> Whole {
+        Whole::over(Arc::new(disk.clone()), settings)
+    }
+
+    pub(super) fn over(disk: Arc<dyn Disk>, settings: BufferSettings) -> Whole {
         let metrics = Arc::new(SinkMetrics::default());
         let name = PathName { pipeline: "p".into(), sink: "s".into() };
         let (stop, give_up) = (watch::Sender::new(false), watch::Sender::new(false));
@@ -29,14 +33,14 @@ impl Whole {
             stop: stop.subscribe(),
             give_up: give_up.subscribe(),
         };
-        let buffer = Buffer::on(Arc::new(disk.clone()), parts, "memory").unwrap();
+        let buffer = Buffer::on(disk, parts, "memory").unwrap();
         let mut ledger = Ledger::new();
         let path = ledger.path(name, BTreeMap::new(), metrics.clone());
         let queue = Queue::new(&settings, Some(buffer.clone()));
         Whole { queue, buffer, metrics, path, ledger, stop, give_up, next: 0 }
     }
 
-    async fn push(&mut self, events: u64) {
+    pub(super) async fn push(&mut self, events: u64) {
         let (partition, end) = (Partition::from("a@1"), self.next + events);
         let block = Block { batch: batch(self.next..end), ends: vec![(partition, end)], rejects: None };
         self.next = end;
@@ -47,11 +51,11 @@ impl Whole {
     }
 
     /// Whether the source may forget everything that was pushed.
-    fn is_final(&self) -> bool {
+    pub(super) fn is_final(&self) -> bool {
         self.ledger.acknowledged().values().all(|position| *position == self.next)
     }
 
-    async fn pop(&self) -> Vec<u64> {
+    pub(super) async fn pop(&self) -> Vec<u64> {
         let (_, envelope) = self.queue.pop().await.unwrap();
         let events = envelope.batch().origin().positions().to_vec();
         envelope.settle(Final::Written);
@@ -59,12 +63,12 @@ impl Whole {
     }
 }
 
-fn on_disk(max_bytes: u64) -> BufferSettings {
+pub(super) fn on_disk(max_bytes: u64) -> BufferSettings {
     BufferSettings { kind: BufferKind::Disk, max_bytes: Some(max_bytes), ..BufferSettings::default() }
 }
 
 /// Runs a test beside the buffer's own work.
-async fn beside(whole: &mut Whole, test: impl AsyncFnOnce(&mut Whole)) {
+pub(super) async fn beside(whole: &mut Whole, test: impl AsyncFnOnce(&mut Whole)) {
     let (buffer, queue) = (whole.buffer.clone(), whole.queue.clone());
     tokio::select! {
         () = buffer.serve(&queue) => {}
