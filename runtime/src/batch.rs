@@ -1,6 +1,7 @@
 //! Events, column by column: what travels from a source's read buffer to a sink's call.
 
 mod builder;
+mod collector;
 mod headers;
 mod origin;
 mod pick;
@@ -14,6 +15,7 @@ use arrow_schema::ArrowError;
 use arrow_select::concat::concat;
 
 pub use builder::{BatchBuilder, Event};
+pub use collector::Collector;
 pub use headers::Headers;
 pub use origin::{Origin, Partition, Run};
 use pick::Pick;

@@ -30,11 +30,12 @@ mod queue;
 mod retry;
 mod search;
 mod settings;
+mod share;
 mod verdict;
 
 use std::sync::{Arc, OnceLock};
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 pub use buffer::{Again, Buffer, BufferParts};
@@ -49,16 +50,17 @@ pub use settings::{
     BufferKind, BufferSettings, Concurrency, GateSettings, Order, Outage, RetrySettings, Settings, WhenFull,
 };
 
-use crate::envelope::PathName;
+use crate::envelope::{Deal, PathName};
 use crate::metrics::SinkMetrics;
 use crate::sink::Connect;
-use batcher::Batcher;
+use batcher::{Batcher, Limits};
 use in_flight::InFlight;
 use instances::Instances;
 use intake::{Intake, Supply};
 use keys::Spread;
-use lane::{Lane, Shared};
+use lane::{Batches, Lane, Shared};
 use pace::Pace;
+use share::Share;
 
 /// Why a delivery ended before its queue did.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -219,12 +221,19 @@ impl Delivery {
     /// Each lane keeps the order of the events whose keys belong to it.
     async fn run_lanes_by_key(&self, lanes: usize, busy: &mut JoinSet<Result<(), Stopped>>) -> Result<(), Stopped> {
         let mut shares = Vec::new();
+        // Where batches go by destination, events are brought together once more.
+        let limits = self.lanes.contract.destination.is_none();
+        let limits = limits.then(|| Limits::new(&self.lanes.settings, &self.lanes.contract));
         for number in 0..lanes {
-            #[expect(clippy::disallowed_methods, reason = "the sink's queue bounds what is in all shares together")]
-            let (share, supply) = mpsc::unbounded_channel();
-            let (lane, intake) = (Lane::new(self.lanes.clone(), number), self.intake_of(Supply::Share(supply)));
-            shares.push(share);
-            busy.spawn(lane.deliver_all(intake));
+            let (lane, share) = (Lane::new(self.lanes.clone(), number), Share::new(limits));
+            shares.push(share.clone());
+            match limits {
+                None => busy.spawn(lane.deliver_all(self.intake_of(Supply::Share(share)))),
+                Some(_) => {
+                    let supply = share::Supply::new(share, self.lanes.clone(), self.queue.clone());
+                    busy.spawn(lane.deliver_all(supply))
+                }
+            };
         }
         let mut spread = Spread::new(lanes);
         loop {
@@ -238,15 +247,13 @@ impl Delivery {
                 }
             };
             let Some((since, envelope)) = popped else { break };
-            let rows = spread.rows(envelope.batch());
-            let parts = envelope.scatter(&rows).map_err(|error| self.lanes.columns(error))?;
-            for (share, part) in shares.iter().zip(parts) {
-                if !part.is_empty() && share.send((since, part)).is_err() {
-                    tracing::debug!(sink = %self.lanes.path, "a lane ended before its share");
-                }
+            let mut deal = Deal::new(envelope);
+            let rows = spread.rows(deal.batch());
+            for (share, rows) in shares.iter().zip(rows) {
+                share.take(since, &mut deal, rows).map_err(|error| self.lanes.columns(error))?;
             }
         }
-        drop(shares);
+        shares.iter().for_each(Share::close);
         while let Some(done) = busy.join_next().await {
             self.lanes.rejoin(done)?;
         }

@@ -7,6 +7,7 @@
 
 mod block;
 mod charge;
+mod collection;
 mod ledger;
 mod letter;
 mod progress;
@@ -14,6 +15,7 @@ mod receipt;
 
 pub use block::{Block, Rejects};
 pub use charge::{Budget, Charge};
+pub use collection::{Collection, Deal};
 pub use ledger::{Ledger, Path, PathName, Positions};
 pub use letter::Envelope;
 pub use receipt::{Final, Flight, Receipt};

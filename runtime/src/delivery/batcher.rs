@@ -12,7 +12,7 @@ use super::Settings;
 use super::queue::give_up_revoked;
 use crate::batch::{Batch, RowSet};
 use crate::defect::{self, Defect};
-use crate::envelope::Envelope;
+use crate::envelope::{Collection, Envelope};
 use crate::expr::Template;
 use crate::sink::Contract;
 
@@ -31,10 +31,43 @@ pub(super) struct Batcher {
 /// What the template gives; none where an event lacks what it needs, which is for the sink to reject.
 type Destination = Option<Box<str>>;
 
+/// Of a batch.
 #[derive(Clone, Copy, Debug)]
-struct Limits {
+pub(super) struct Limits {
     events: usize,
     bytes: usize,
+}
+
+impl Limits {
+    /// What the user set and what the sink takes, whichever is less.
+    pub(super) fn new(settings: &Settings, contract: &Contract) -> Limits {
+        let most = |set: usize, takes: Option<NonZeroUsize>| takes.map_or(set, |takes| set.min(takes.get()));
+        let batch_bytes = usize::try_from(settings.batch_bytes).unwrap_or(usize::MAX).clamp(1, MOST_BYTES);
+        Limits {
+            events: most(settings.batch_size.get(), contract.max_events),
+            bytes: most(batch_bytes, contract.max_bytes),
+        }
+    }
+
+    /// How many of these rows go into a batch beside what is there. An event that is larger than a whole batch goes alone.
+    pub(super) fn fits(self, open: &Collection, batch: &Batch, rows: &[u32]) -> usize {
+        let events = self.events + usize::from(defect::on(Defect::ExceedBatch));
+        let most = rows.len().min(events.saturating_sub(open.len()));
+        let mut bytes = open.bytes();
+        if bytes + batch.bytes() <= self.bytes {
+            return most;
+        }
+        let fit = rows[..most].iter().take_while(|row| {
+            bytes += batch.bytes_in(**row as usize..**row as usize + 1);
+            bytes <= self.bytes
+        });
+        fit.count().max(usize::from(open.is_empty()))
+    }
+
+    /// Whether no more events are needed for a batch.
+    pub(super) fn are_reached(self, open: &Collection) -> bool {
+        open.len() >= self.events || open.bytes() >= self.bytes
+    }
 }
 
 #[derive(Debug, Default)]
@@ -58,13 +91,8 @@ pub(super) enum Next {
 impl Batcher {
     /// By what the user set and what the sink takes, whichever is less.
     pub(super) fn new(settings: &Settings, contract: &Contract) -> Batcher {
-        let most = |set: usize, takes: Option<NonZeroUsize>| takes.map_or(set, |takes| set.min(takes.get()));
-        let batch_bytes = usize::try_from(settings.batch_bytes).unwrap_or(usize::MAX).clamp(1, MOST_BYTES);
         Batcher {
-            limits: Limits {
-                events: most(settings.batch_size.get(), contract.max_events),
-                bytes: most(batch_bytes, contract.max_bytes),
-            },
+            limits: Limits::new(settings, contract),
             timeout: settings.batch_timeout,
             // Batches of several destinations would not be next to each other.
             destination: contract.destination.clone().filter(|_| !settings.exactly_once),

@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::{Instant, sleep_until};
 
 use super::Stopped;
 use super::batcher::{Batcher, Next};
-use super::lane::Shared;
+use super::lane::{Batches, Shared};
 use super::queue::{Queue, Revocations};
+use super::share::Share;
 use crate::defect::{self, Defect};
 use crate::envelope::Envelope;
 
@@ -26,15 +26,15 @@ pub(super) struct Intake {
 pub(super) enum Supply {
     /// All of the sink.
     Queue(Queue),
-    /// One lane's share of them. The sink's queue bounds them.
-    Share(UnboundedReceiver<(Instant, Envelope)>),
+    /// One lane's share of them.
+    Share(Share),
 }
 
 impl Supply {
     fn try_pop(&mut self) -> Option<(Instant, Envelope)> {
         match self {
             Supply::Queue(queue) => queue.try_pop(),
-            Supply::Share(share) => share.try_recv().ok(),
+            Supply::Share(share) => share.try_pop(),
         }
     }
 
@@ -42,7 +42,7 @@ impl Supply {
     async fn pop(&mut self) -> Option<(Instant, Envelope)> {
         match self {
             Supply::Queue(queue) => queue.pop().await,
-            Supply::Share(share) => share.recv().await,
+            Supply::Share(share) => share.pop().await,
         }
     }
 }
@@ -52,10 +52,10 @@ impl Intake {
         let revocations = queue.revocations();
         Intake { supply, batcher, shared, queue, revocations }
     }
+}
 
-    /// The next batch: full, or as old as it may get, or the last. `None` at the end, or when time is up. Nothing is lost when the future
-    /// is dropped.
-    pub(super) async fn next_batch(&mut self) -> Result<Option<Envelope>, Stopped> {
+impl Batches for Intake {
+    async fn next_batch(&mut self) -> Result<Option<Envelope>, Stopped> {
         let group = loop {
             if self.shared.is_given_up() {
                 return Ok(None);
@@ -98,8 +98,7 @@ impl Intake {
         Ok(Some(batch))
     }
 
-    /// What no lane took when time was up; whoever supplies them stops then. Nothing, where the supply was drained.
-    pub(super) async fn leave_rest(&mut self) -> Result<(), Stopped> {
+    async fn leave_rest(&mut self) -> Result<(), Stopped> {
         while let Some((since, envelope)) = self.supply.pop().await {
             self.push(since, envelope)?;
         }
@@ -113,7 +112,9 @@ impl Intake {
             }
         }
     }
+}
 
+impl Intake {
     /// Of what is not yet a batch.
     fn give_up_revoked(&mut self) -> Result<(), Stopped> {
         self.batcher.give_up_revoked().map_err(|error| self.shared.columns(error))

@@ -3,13 +3,14 @@
 use arrow_array::{Array, BinaryArray};
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::batch::{Batch, RowSet};
+use crate::batch::Batch;
 use crate::defect::{self, Defect};
 
 /// Spreads events over lanes, so that those with the same key meet in the same one.
 #[derive(Debug)]
 pub(super) struct Spread {
-    lanes: usize,
+    /// The rows of each lane.
+    rows: Vec<Vec<u32>>,
     /// The lane of the next batch's events without a key.
     turn: usize,
 }
@@ -17,32 +18,35 @@ pub(super) struct Spread {
 impl Spread {
     /// Over at least one lane.
     pub(super) fn new(lanes: usize) -> Spread {
-        Spread { lanes, turn: 0 }
+        Spread { rows: vec![Vec::new(); lanes], turn: 0 }
     }
 
     /// The rows of each lane. Events without a key have no order to keep: those of one batch go to one lane, and those
     /// of the next batch to the next.
-    pub(super) fn rows(&mut self, batch: &Batch) -> Vec<RowSet> {
-        self.turn = (self.turn + 1) % self.lanes;
-        let share = batch.len() / self.lanes;
-        let mut rows: Vec<RowSet> = (0..self.lanes).map(|_| RowSet::with_capacity(share + share / 4)).collect();
+    pub(super) fn rows(&mut self, batch: &Batch) -> &[Vec<u32>] {
+        self.rows.iter_mut().for_each(Vec::clear);
+        self.turn = (self.turn + 1) % self.rows.len();
+        let all = 0..batch.len();
         match batch.key() {
-            None => rows[self.turn] = RowSet::all(batch.len()),
-            Some(keys) => (0..batch.len()).for_each(|row| rows[self.lane(keys, row)].push(row as u32)),
+            None => self.rows[self.turn].extend(all.map(|row| row as u32)),
+            Some(keys) => all.for_each(|row| {
+                let lane = self.lane(keys, row);
+                self.rows[lane].push(row as u32);
+            }),
         }
-        rows
+        &self.rows
     }
 
     fn lane(&self, keys: &BinaryArray, row: usize) -> usize {
         if defect::on(Defect::SpreadIgnoringKeys) {
-            return row % self.lanes;
+            return row % self.rows.len();
         }
         if keys.is_null(row) {
             return self.turn;
         }
         // The upper half of the product spreads a hash evenly over any number (Lemire, "Fast random integer generation
         // in an interval", 2019).
-        ((u128::from(xxh3_64(keys.value(row))) * self.lanes as u128) >> 64) as usize
+        ((u128::from(xxh3_64(keys.value(row))) * self.rows.len() as u128) >> 64) as usize
     }
 }
 
@@ -64,9 +68,10 @@ mod tests {
     fn a_key_has_one_lane_and_every_event_has_one() {
         let names: Vec<String> = (0..1_000).map(|n| (n % 100).to_string()).collect();
         let keys: Vec<Option<&str>> = names.iter().map(|name| Some(name.as_str())).collect();
-        let rows = Spread::new(16).rows(&batch(&keys));
-        assert_eq!(rows.iter().map(RowSet::len).sum::<usize>(), 1_000);
-        for lane in &rows {
+        let mut spread = Spread::new(16);
+        let rows = spread.rows(&batch(&keys));
+        assert_eq!(rows.iter().map(Vec::len).sum::<usize>(), 1_000);
+        for lane in rows {
             let of_keys: std::collections::BTreeSet<u32> = lane.iter().map(|row| row % 100).collect();
             assert_eq!(lane.len(), of_keys.len() * 10, "all events of its keys");
         }
@@ -76,7 +81,7 @@ mod tests {
     #[test]
     fn events_without_a_key_take_turns_by_batches() {
         let mut spread = Spread::new(3);
-        let lanes = |rows: Vec<RowSet>| rows.iter().map(RowSet::len).collect::<Vec<_>>();
+        let lanes = |rows: &[Vec<u32>]| rows.iter().map(Vec::len).collect::<Vec<_>>();
         assert_eq!(lanes(spread.rows(&batch(&[None, None]))), [0, 2, 0]);
         assert_eq!(lanes(spread.rows(&batch(&[None, None]))), [0, 0, 2]);
         let mixed = lanes(spread.rows(&batch(&[None, Some("k"), None])));

@@ -17,7 +17,6 @@ use super::exactly_once::ExactlyOnce;
 use super::gate::{Gate, Pass};
 use super::in_flight::InFlight;
 use super::instances::{Answer, Instances};
-use super::intake::Intake;
 use super::pace::Pace;
 use super::queue::Revocations;
 use super::retry::Tally;
@@ -46,6 +45,16 @@ pub(super) struct Shared {
     pub(super) give_up: watch::Receiver<bool>,
     pub(super) revocations: Revocations,
     pub(super) jitter: fn() -> f64,
+}
+
+/// Where the batches of a lane come from.
+pub(super) trait Batches {
+    /// The next batch: full, or as old as it may get, or the last. `None` at the end, or when time is up. Nothing is lost
+    /// when the future is dropped.
+    async fn next_batch(&mut self) -> Result<Option<Envelope>, Stopped>;
+
+    /// What no lane took when time was up; whoever supplies them stops then. Nothing, where the supply was drained.
+    async fn leave_rest(&mut self) -> Result<(), Stopped>;
 }
 
 /// One call at a time.
@@ -94,24 +103,24 @@ impl Lane {
     }
 
     /// Batch after batch, until no more come or time is up.
-    pub(super) async fn deliver_all(self, mut intake: Intake) -> Result<(), Stopped> {
+    pub(super) async fn deliver_all(self, mut batches: impl Batches) -> Result<(), Stopped> {
         match self.shared.exactly_once.get() {
             None => {
-                while let Some(batch) = intake.next_batch().await? {
+                while let Some(batch) = batches.next_batch().await? {
                     self.deliver(batch).await?;
                 }
             }
-            Some(exactly_once) => self.deliver_once(exactly_once, &mut intake).await?,
+            Some(exactly_once) => self.deliver_once(exactly_once, &mut batches).await?,
         }
-        intake.leave_rest().await
+        batches.leave_rest().await
     }
 
     /// The same, and has positions stored while there are no events.
-    async fn deliver_once(&self, exactly_once: &ExactlyOnce, intake: &mut Intake) -> Result<(), Stopped> {
+    async fn deliver_once(&self, exactly_once: &ExactlyOnce, batches: &mut impl Batches) -> Result<(), Stopped> {
         loop {
             tokio::select! {
                 biased;
-                batch = intake.next_batch() => match batch? {
+                batch = batches.next_batch() => match batch? {
                     Some(batch) => self.deliver(batch).await?,
                     None => break,
                 },

@@ -23,6 +23,10 @@ impl Envelope {
         Envelope { batch, receipt, charge }
     }
 
+    pub(super) fn into_parts(self) -> (Batch, Receipt, Charge) {
+        (self.batch, self.receipt, self.charge)
+    }
+
     /// The events.
     pub fn batch(&self) -> &Batch {
         &self.batch

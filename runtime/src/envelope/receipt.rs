@@ -94,14 +94,7 @@ impl Receipt {
         if numbers.is_empty() {
             return;
         }
-        match self.parts.back_mut() {
-            Some(part) if Arc::ptr_eq(&part.assignment, assignment) => part.push(numbers),
-            _ => {
-                let mut part = Part::new(assignment);
-                part.push(numbers);
-                self.parts.push_back(part);
-            }
-        }
+        self.part(assignment).push(numbers);
     }
 
     /// Whether a disk buffer has all of the events.
@@ -164,6 +157,38 @@ impl Receipt {
             }
         }
         front
+    }
+
+    /// The duty for some rows, which ascend. The caller sees to it that no row has two owners.
+    pub(super) fn deal(&self, mut rows: &[u32], to: &mut Receipt) {
+        // The row at which the numbers begin that are looked at.
+        let mut row = 0;
+        for part in &self.parts {
+            for numbers in &part.numbers {
+                let after = row + (numbers.end - numbers.start);
+                let (here, later) = rows.split_at(rows.partition_point(|row| u64::from(*row) < after));
+                if !here.is_empty() {
+                    let own = to.part(&part.assignment);
+                    here.iter().map(|at| numbers.start + (u64::from(*at) - row)).for_each(|n| own.push(n..n + 1));
+                }
+                (row, rows) = (after, later);
+            }
+        }
+    }
+
+    /// Somebody else has the duty now.
+    pub(super) fn hand_over(&mut self) {
+        self.parts.clear();
+    }
+
+    /// What is last of an assignment.
+    fn part(&mut self, assignment: &Arc<Assignment>) -> &mut Part {
+        let goes_on = self.parts.back().is_some_and(|part| Arc::ptr_eq(&part.assignment, assignment));
+        if !goes_on {
+            self.parts.push_back(Part::new(assignment));
+        }
+        let last = self.parts.len() - 1;
+        &mut self.parts[last]
     }
 
     /// The duty for each of several sets of rows, which do not overlap and are all rows together.
