@@ -12,7 +12,7 @@ use tokio::task::JoinError;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::Stopped;
-use super::dead_letters::{DeadLetter, DeadLetters};
+use super::dead_letters::{DeadLetter, DeadLetters, Unkept};
 use super::exactly_once::ExactlyOnce;
 use super::gate::{Gate, Pass};
 use super::in_flight::InFlight;
@@ -375,7 +375,12 @@ impl Shared {
                 envelope.settle(Final::DeadLettered);
                 Ok(())
             }
-            Err(unkept) => Err(Stopped::DeadLetters { path: self.path.clone(), message: unkept.to_string() }),
+            // There is no time to wait for room. The run tells how many are lost.
+            Err(full @ Unkept::Full { .. }) => {
+                tracing::error!(sink = %self.path, events = envelope.len(), %full, "events are lost");
+                Ok(())
+            }
+            Err(Unkept::Failed { message }) => Err(Stopped::DeadLetters { path: self.path.clone(), message }),
         }
     }
 

@@ -449,6 +449,15 @@ async fn what_is_left_and_can_not_be_read_again_becomes_dead_letters() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_can_be_kept_nowhere_when_time_is_up_is_told_and_is_no_defect() {
+    let mut run = run([(5, vec![Act::Hang; 99])]).batch_size(2);
+    (run.give_up, run.keep_unfinished, run.full) = (Some(Duration::from_secs(10)), true, usize::MAX);
+    let ran = run.over(20).await;
+    assert!(ran.ended.is_ok(), "{:?}", ran.ended);
+    assert_eq!((ran.acknowledged, ran.metrics.abandoned.get(), ran.dead.len()), (4, 16, 0));
+}
+
+#[tokio::test(start_paused = true)]
 async fn lanes_share_the_work_and_the_position_waits_for_the_slowest() {
     let ran = run([(0, vec![Act::Hang])]).batch_size(1).concurrency(4, 1).over(100).await;
     assert_eq!((ran.acknowledged, ran.metrics.written.get()), (100, 100));
