@@ -71,9 +71,9 @@ impl Fresh {
 
 #[cfg(test)]
 mod tests {
-    use super::super::record::encode;
     use super::*;
     use crate::batch::{Batch, BatchBuilder, Event, Partition};
+    use crate::delivery::buffer::record::encode;
 
     fn batch(events: usize) -> Batch {
         let mut builder = BatchBuilder::new();

@@ -1,5 +1,4 @@
 //! A disk that is full for real: a small tmpfs. Where none may be mounted, the disk in memory stands in for it.
-#![expect(clippy::print_stderr, reason = "which of the two it was is told")]
 
 use std::process::Command;
 
@@ -40,7 +39,7 @@ async fn a_disk_that_is_really_full_loses_nothing_and_is_gone_on_from() {
     let disk: Arc<dyn Disk> = match &mounted {
         Ok(tmpfs) => Arc::new(Directory::new(tmpfs.0.path().join("buffer"))),
         Err(why) => {
-            eprintln!("no tmpfs of this size, so that the disk in memory is full instead: {why}");
+            tracing::warn!(why, "no tmpfs may be mounted: the disk in memory is full instead");
             locked(&faulty.faults).space = Some(SIZE);
             Arc::new(faulty.clone())
         }
