@@ -12,12 +12,17 @@ pub(super) fn check(root: &Table, pipeline: &Pipeline, sources: &[&Source], prob
         let of = Of { root, pipeline, sink };
         let source = sources.iter().find(|source| source.name == pipeline.source);
         if let Some(source) = source.filter(|source| !can_be_read_again(&source.kind)) {
-            of.report(
-                problems,
-                &["source", &source.name, "type"],
-                "it can't be read again",
-                "read a file or another source that can be read again, or remove `exactly_once`",
-            );
+            let (label, remedy) = match &source.kind {
+                SourceKind::Kafka(_) => (
+                    "its partitions may go to another process, whose sink has other data",
+                    "remove `exactly_once`, or read files",
+                ),
+                _ => (
+                    "it can't be read again",
+                    "read a file or another source that can be read again, or remove `exactly_once`",
+                ),
+            };
+            of.report(problems, &["source", &source.name, "type"], label, remedy);
         }
         if !stores_positions(&sink.kind) {
             let label = "it can't store positions together with its data";
@@ -33,7 +38,7 @@ pub(super) fn check(root: &Table, pipeline: &Pipeline, sources: &[&Source], prob
     }
 }
 
-/// The kinds whose events can be read again after a restart.
+/// The kinds whose events can be read again after a restart, by the same process and no other.
 fn can_be_read_again(kind: &SourceKind) -> bool {
     matches!(kind, SourceKind::File(_))
 }

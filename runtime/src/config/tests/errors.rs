@@ -15,7 +15,7 @@ path = 5
 framing = "linse"
 
 [source.spare]
-type = "kafka"
+type = "redis"
 
 [pipeline.quakes]
 source = "quake"

@@ -198,6 +198,15 @@ fn a_sink_that_does_not_stop_keeps_order_between_batches_only() {
 }
 
 #[test]
+fn a_partition_that_another_process_gets_may_be_written_twice() {
+    let kafka = "type = \"kafka\"\nconnection = \"k\"\ntopics = \"t\"\ngroup = \"g\"\n\
+                 [connection.k]\nbootstrap_servers = \"b:9092\"\n";
+    let because: &[&str] = &["position_interval", "source.in.revoke_timeout", "retry.unknown"];
+    let expected = table(&[("duplicates", "possible", because)]);
+    assert_eq!(changed("type = \"file\"\n    path = \"in\"\n", kafka), expected);
+}
+
+#[test]
 fn the_page_has_every_level_and_every_key() {
     const PAGE: &str = include_str!("../../../../docs/guarantees.md");
     let levels = Loss::ALL.iter().map(|level| level.text()).chain(Duplicates::ALL.iter().map(|level| level.text()));
@@ -210,6 +219,7 @@ fn the_page_has_every_level_and_every_key() {
         "position_interval",
         "retry.unknown",
         "source.NAME.ack",
+        "source.NAME.revoke_timeout",
         "source.NAME.type",
         "type",
         "buffer.when_full",
