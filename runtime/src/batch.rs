@@ -34,6 +34,7 @@ pub struct Batch {
     timestamps: TimestampMillisecondArray,
     headers: Option<Headers>,
     origin: Origin,
+    unencoded: Option<BinaryArray>,
 }
 
 impl Default for Batch {
@@ -45,6 +46,7 @@ impl Default for Batch {
             timestamps: TimestampMillisecondArray::new_null(0),
             headers: None,
             origin: Origin::default(),
+            unencoded: None,
         }
     }
 }
@@ -57,7 +59,7 @@ impl Batch {
         let rows = payload.len();
         even("timestamps", rows, timestamps.len())?;
         even("origin", rows, origin.len())?;
-        Ok(Batch { payload, key: None, timestamps, headers: None, origin })
+        Ok(Batch { payload, key: None, timestamps, headers: None, origin, unencoded: None })
     }
 
     /// The same events with keys.
@@ -82,6 +84,14 @@ impl Batch {
         Ok(Batch { origin, ..self })
     }
 
+    /// The same values with what the events carried that an encoder made them of: see [`unencoded`](Self::unencoded).
+    pub fn with_unencoded(self, unencoded: Option<BinaryArray>) -> Result<Batch, Uneven> {
+        if let Some(unencoded) = &unencoded {
+            even("unencoded", self.len(), unencoded.len())?;
+        }
+        Ok(Batch { unencoded, ..self })
+    }
+
     /// How many events there are.
     pub fn len(&self) -> usize {
         self.payload.len()
@@ -97,6 +107,12 @@ impl Batch {
         &self.payload
     }
 
+    /// What the events carried before they were encoded, which is what templates read of them; the payload where nothing
+    /// was encoded.
+    pub fn unencoded(&self) -> &BinaryArray {
+        self.unencoded.as_ref().unwrap_or(&self.payload)
+    }
+
     /// Keys, where any event has one.
     pub fn key(&self) -> Option<&BinaryArray> {
         self.key.as_ref()
@@ -105,6 +121,11 @@ impl Batch {
     /// Event times in milliseconds since the Unix epoch.
     pub fn timestamps(&self) -> &[i64] {
         self.timestamps.values()
+    }
+
+    /// The same, shared.
+    pub fn timestamp_array(&self) -> &TimestampMillisecondArray {
+        &self.timestamps
     }
 
     /// Headers, where any event has some.
@@ -154,6 +175,7 @@ impl Batch {
             timestamps: self.timestamps.slice(start, len),
             headers: self.headers.as_ref().map(|headers| headers.slice(start, len)),
             origin: self.origin.slice(start, len),
+            unencoded: self.unencoded.as_ref().map(|payload| payload.slice(start, len)),
         }
     }
 
@@ -181,6 +203,22 @@ impl Batch {
         }
     }
 
+    /// The events of these rows in this order, copied; one may come several times. Each must be there.
+    ///
+    /// Fails when a column would exceed 2³¹ − 1 bytes.
+    pub fn gather(&self, rows: Vec<u32>) -> Result<Batch, ArrowError> {
+        let origin = self.origin.gather(&rows);
+        let pick = Pick::Rows(rows.into());
+        Ok(Batch {
+            payload: pick.of(&self.payload)?,
+            key: self.key.as_ref().map(|key| pick.of(key)).transpose()?,
+            timestamps: pick.of(&self.timestamps)?,
+            headers: self.headers.as_ref().map(|headers| headers.copy_out(&pick)).transpose()?,
+            origin,
+            unencoded: self.unencoded.as_ref().map(|payload| pick.of(payload)).transpose()?,
+        })
+    }
+
     fn copy_out(&self, rows: &RowSet) -> Result<Batch, ArrowError> {
         let pick = Pick::new(rows, self.len());
         Ok(Batch {
@@ -189,6 +227,7 @@ impl Batch {
             timestamps: pick.of(&self.timestamps)?,
             headers: self.headers.as_ref().map(|headers| headers.copy_out(&pick)).transpose()?,
             origin: self.origin.copy_out(rows, &pick)?,
+            unencoded: self.unencoded.as_ref().map(|payload| pick.of(payload)).transpose()?,
         })
     }
 
@@ -207,6 +246,7 @@ impl Batch {
             timestamps: concat_as(&timestamps)?,
             headers: Headers::concat(batches)?,
             origin: Origin::concat(batches)?,
+            unencoded: concat_unencoded(batches)?,
         })
     }
 }
@@ -248,6 +288,14 @@ fn concat_keys(batches: &[Batch]) -> Result<Option<BinaryArray>, ArrowError> {
         batches.iter().map(|batch| batch.key.clone().unwrap_or_else(|| BinaryArray::new_null(batch.len()))).collect();
     let keys: Vec<&dyn Array> = keys.iter().map(|key| key as &dyn Array).collect();
     concat_as(&keys).map(Some)
+}
+
+fn concat_unencoded(batches: &[Batch]) -> Result<Option<BinaryArray>, ArrowError> {
+    if batches.iter().all(|batch| batch.unencoded.is_none()) {
+        return Ok(None);
+    }
+    let payloads: Vec<&dyn Array> = batches.iter().map(|batch| batch.unencoded() as &dyn Array).collect();
+    concat_as(&payloads).map(Some)
 }
 
 #[cfg(test)]

@@ -24,8 +24,8 @@ pub use diagnostic::{Diagnostic, Style, render};
 pub use document::Environment;
 pub use place::{Place, Text};
 pub use plan::{
-    Connection, ConnectionKind, DeadLetters, DeadLettersTo, Match, OnConditionError, Otherwise, Pipeline, Plan,
-    Routing, Settings, Sink, SinkKind, Source, SourceKind,
+    Connection, ConnectionKind, DeadLetters, DeadLettersTo, Encoder, Match, OnConditionError, Otherwise, Pipeline,
+    Plan, Routing, Settings, Sink, SinkKind, Source, SourceKind,
 };
 pub use print::print;
 

@@ -105,6 +105,12 @@ pub(crate) enum Defect {
     AcknowledgeRevoked,
     /// A partition is let go before what is final of it is acknowledged.
     LetGoUnacknowledged,
+    /// What an encoder made of an event loses one of its values on the way to the batcher.
+    ForgetValue,
+    /// An event is written once its first value is.
+    SettleFirstValue,
+    /// The values of one event go in several batches.
+    CutGroup,
 }
 
 /// Whether a defect is switched on.

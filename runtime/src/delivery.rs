@@ -7,6 +7,8 @@
 //!                                                    └ dead letters: final
 //! ```
 //!
+//! Where the sink has an encoder, it stands between the queue and the intake.
+//!
 //! In an intake events come together and are cut into batches; in a lane, one batch is one call. A lane holds an
 //! envelope until every event of it is final, and is the only one that settles.
 //!
@@ -17,6 +19,7 @@ mod adaptive;
 mod batcher;
 mod buffer;
 mod dead_letters;
+mod encoding;
 mod exactly_once;
 mod gate;
 mod in_flight;
@@ -35,8 +38,11 @@ mod verdict;
 
 use std::sync::{Arc, OnceLock};
 
+use arrow_schema::ArrowError;
+use async_trait::async_trait;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 pub use buffer::{Again, Buffer, BufferParts};
 pub use dead_letters::{
@@ -50,10 +56,12 @@ pub use settings::{
     BufferKind, BufferSettings, Concurrency, GateSettings, Order, Outage, RetrySettings, Settings, WhenFull,
 };
 
-use crate::envelope::{Deal, PathName};
+use crate::batch::{Batch, RowSet};
+use crate::envelope::{Deal, Envelope, PathName};
 use crate::metrics::SinkMetrics;
-use crate::sink::Connect;
+use crate::sink::{Connect, Encoder};
 use batcher::{Batcher, Limits};
+use encoding::Encoding;
 use in_flight::InFlight;
 use instances::Instances;
 use intake::{Intake, Supply};
@@ -99,10 +107,14 @@ pub struct Parts {
     pub settings: Settings,
     /// The sink.
     pub connect: Arc<dyn Connect>,
+    /// What makes values of events before they are batched, if they don't go as they are.
+    pub encoder: Option<Arc<dyn Encoder>>,
     /// Where what can't be delivered goes.
     pub dead_letters: Arc<dyn DeadLetters>,
     /// Where events wait, if not in memory alone.
     pub buffer: Option<Buffer>,
+    /// Who is told what the sink has, if anybody is.
+    pub witness: Option<Arc<dyn Witness>>,
     /// What it counts.
     pub metrics: Arc<SinkMetrics>,
     /// Whether events that are given up at a stop would be lost: they become dead letters then.
@@ -111,17 +123,36 @@ pub struct Parts {
     pub give_up: watch::Receiver<bool>,
 }
 
+/// Is told of events that need no more attention, before they are settled.
+#[async_trait]
+pub trait Witness: Send + Sync {
+    /// The sink has them, with all that was made of them, or its encoder left them out.
+    async fn done(&self, events: &Batch);
+}
+
 /// The delivery to one sink.
 pub struct Delivery {
     queue: Queue,
+    encoder: Option<Arc<dyn Encoder>>,
     lanes: Arc<Shared>,
 }
 
 impl Delivery {
     /// Puts the stages together. Nothing is opened before the first batch.
     pub fn new(parts: Parts) -> Delivery {
-        let Parts { path, settings, connect, dead_letters, buffer, metrics, keep_unfinished, give_up } = parts;
-        let queue = Queue::new(&settings.buffer, buffer);
+        let Parts {
+            path,
+            settings,
+            connect,
+            encoder,
+            dead_letters,
+            buffer,
+            witness,
+            metrics,
+            keep_unfinished,
+            give_up,
+        } = parts;
+        let queue = Queue::new(&settings.buffer, buffer, encoder.is_some());
         let revocations = queue.revocations();
         let lanes = Shared {
             gate: Gate::new(settings.gate.probe),
@@ -133,13 +164,15 @@ impl Delivery {
             path,
             settings,
             dead_letters,
+            witness,
             metrics,
             keep_unfinished,
             give_up,
             revocations,
+            broken_off: watch::Sender::new(false),
             jitter: fastrand::f64,
         };
-        Delivery { queue, lanes: Arc::new(lanes) }
+        Delivery { queue, encoder, lanes: Arc::new(lanes) }
     }
 
     /// The end where events go in. Closing it drains the delivery.
@@ -173,20 +206,37 @@ impl Delivery {
     }
 
     async fn deliver(self) -> Result<(), Stopped> {
+        let Some(encoder) = self.encoder.clone() else {
+            let supply = Supply::Queue(self.queue.clone());
+            return self.deliver_from(supply).await;
+        };
+        let (encoding, encoded) = Encoding::new(encoder, self.queue.clone(), self.lanes.clone());
+        let lanes = self.lanes.clone();
+        over(async |busy| {
+            busy.spawn(encoding.run());
+            self.deliver_from(Supply::Encoded(encoded)).await?;
+            while let Some(done) = busy.join_next().await {
+                lanes.rejoin(done)?;
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    async fn deliver_from(self, supply: Supply) -> Result<(), Stopped> {
         let Settings { concurrency, order, timeout, .. } = self.lanes.settings;
         let ended = match (concurrency.most().get(), order) {
             // One lane needs no task of its own: the batch behind waits for the batch before.
-            (1, _) => Lane::new(self.lanes.clone(), 0).deliver_all(self.intake()).await,
-            (_, Order::None) => over(async |busy| self.run_lanes(busy).await).await,
-            (lanes, Order::Key) => over(async |busy| self.run_lanes_by_key(lanes, busy).await).await,
+            (1, _) => Lane::new(self.lanes.clone(), 0).deliver_all(self.intake_of(supply)).await,
+            (_, Order::None) => {
+                let intake = self.intake_of(supply);
+                over(async |busy| self.run_lanes(intake, busy).await).await
+            }
+            (lanes, Order::Key) => over(async |busy| self.run_lanes_by_key(lanes, supply, busy).await).await,
         };
         self.queue.close();
         self.lanes.instances.close(timeout).await;
         ended
-    }
-
-    fn intake(&self) -> Intake {
-        self.intake_of(Supply::Queue(self.queue.clone()))
     }
 
     fn intake_of(&self, supply: Supply) -> Intake {
@@ -195,8 +245,7 @@ impl Delivery {
     }
 
     /// Whichever lane is free takes the next batch.
-    async fn run_lanes(&self, busy: &mut JoinSet<Result<Lane, Stopped>>) -> Result<(), Stopped> {
-        let mut intake = self.intake();
+    async fn run_lanes(&self, mut intake: Intake, busy: &mut JoinSet<Result<Lane, Stopped>>) -> Result<(), Stopped> {
         let most = self.lanes.settings.concurrency.most().get();
         let mut idle: Vec<Lane> = (0..most).rev().map(|number| Lane::new(self.lanes.clone(), number)).collect();
         loop {
@@ -219,10 +268,15 @@ impl Delivery {
     }
 
     /// Each lane keeps the order of the events whose keys belong to it.
-    async fn run_lanes_by_key(&self, lanes: usize, busy: &mut JoinSet<Result<(), Stopped>>) -> Result<(), Stopped> {
+    async fn run_lanes_by_key(
+        &self,
+        lanes: usize,
+        mut events: Supply,
+        busy: &mut JoinSet<Result<(), Stopped>>,
+    ) -> Result<(), Stopped> {
         let mut shares = Vec::new();
-        // Where batches go by destination, events are brought together once more.
-        let limits = self.lanes.contract.destination.is_none();
+        // Where batches go by destination, or what was made of events hangs together, they are brought together once more.
+        let limits = self.lanes.contract.destination.is_none() && self.encoder.is_none();
         let limits = limits.then(|| Limits::new(&self.lanes.settings, &self.lanes.contract));
         for number in 0..lanes {
             let (lane, share) = (Lane::new(self.lanes.clone(), number), Share::new(limits));
@@ -239,7 +293,7 @@ impl Delivery {
         loop {
             let popped = tokio::select! {
                 biased;
-                popped = self.queue.pop() => popped,
+                popped = events.pop() => popped,
                 // Lanes end before their supply does only when they can't go on, or when time is up.
                 Some(done) = busy.join_next() => {
                     self.lanes.rejoin(done)?;
@@ -247,17 +301,34 @@ impl Delivery {
                 }
             };
             let Some((since, envelope)) = popped else { break };
-            let mut deal = Deal::new(envelope);
-            let rows = spread.rows(deal.batch());
-            for (share, rows) in shares.iter().zip(rows) {
-                share.take(since, &mut deal, rows).map_err(|error| self.lanes.columns(error))?;
-            }
+            let rows = spread.rows(&envelope);
+            self.share_out(since, envelope, rows, &shares).map_err(|error| self.lanes.columns(error))?;
         }
         shares.iter().for_each(Share::close);
         while let Some(done) = busy.join_next().await {
             self.lanes.rejoin(done)?;
         }
-        self.intake().leave_rest().await
+        self.intake_of(events).leave_rest().await
+    }
+}
+
+impl Delivery {
+    /// Gives each share its rows.
+    fn share_out(
+        &self,
+        since: Instant,
+        envelope: Envelope,
+        rows: &[Vec<u32>],
+        shares: &[Share],
+    ) -> Result<(), ArrowError> {
+        if self.encoder.is_some() {
+            let sets: Vec<RowSet> = rows.iter().map(|rows| rows.iter().copied().collect()).collect();
+            let parts = envelope.scatter(&sets)?;
+            parts.into_iter().zip(shares).for_each(|(part, share)| share.take_whole(since, part));
+            return Ok(());
+        }
+        let mut deal = Deal::new(envelope);
+        shares.iter().zip(rows).try_for_each(|(share, rows)| share.take(since, &mut deal, rows))
     }
 }
 

@@ -8,14 +8,17 @@
 mod block;
 mod charge;
 mod collection;
+mod groups;
 mod ledger;
 mod letter;
+mod made;
 mod progress;
 mod receipt;
 
 pub use block::{Block, Rejects};
 pub use charge::{Budget, Charge};
 pub use collection::{Collection, Deal};
+pub use groups::Groups;
 pub use ledger::{Ledger, Path, PathName, Positions};
 pub use letter::Envelope;
 pub use receipt::{Final, Flight, Receipt};

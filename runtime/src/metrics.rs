@@ -124,6 +124,8 @@ pub struct SinkMetrics {
     pub dead_lettered: Count,
     /// Events that `drop_newest` dropped.
     pub dropped: Count,
+    /// Events of which the sink's encoder made nothing, on purpose.
+    pub left_out: Count,
     /// Events given up without being final.
     pub abandoned: Count,
     /// Events given up because their partition was taken away.
@@ -158,7 +160,7 @@ impl SinkMetrics {
     /// Events on their way: routed, and not yet final.
     pub fn waiting(&self) -> u64 {
         let given_up = self.dropped.get() + self.abandoned.get() + self.revoked.get();
-        let done = self.written.get() + self.dead_lettered.get() + given_up;
+        let done = self.written.get() + self.dead_lettered.get() + self.left_out.get() + given_up;
         (self.events.get() + self.recovered.get()).saturating_sub(done + self.buffer_lost.get())
     }
 

@@ -4,6 +4,7 @@
 //! the source, acknowledges, and saves positions. For each sink there is one more, its delivery, which the feed owns.
 
 mod build;
+mod components;
 mod data_dir;
 mod feed;
 mod guarantee;

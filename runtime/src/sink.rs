@@ -5,6 +5,7 @@
 
 pub mod console;
 mod context;
+pub mod encode;
 pub mod file;
 pub mod http;
 pub mod kafka;
@@ -19,6 +20,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 pub use context::{BatchId, Next, WriteContext};
+pub use encode::{Encode, Encoded, Encoder, Sources};
 pub use outcome::{BadReport, Failure, FailureKind, Outcome, Refusal, WriteError};
 
 use crate::batch::{Batch, Partition};
@@ -37,10 +39,13 @@ pub struct Contract {
     pub stops_in_order: bool,
     /// What says where an event goes, if each batch is to go to one destination.
     pub destination: Option<Template>,
+    /// Whether its own templates read what events carry. Where an encoder made something else of them,
+    /// [`Batch::unencoded`](crate::batch::Batch::unencoded) has it then. What `destination` reads is always there.
+    pub reads_events: bool,
 }
 
 impl Default for Contract {
-    /// No limits of its own, one write at a time, stops in order, one destination.
+    /// No limits of its own, one write at a time, stops in order, one destination, templates that may read events.
     fn default() -> Contract {
         Contract {
             max_events: None,
@@ -48,6 +53,7 @@ impl Default for Contract {
             overlap: NonZeroUsize::MIN,
             stops_in_order: true,
             destination: None,
+            reads_events: true,
         }
     }
 }

@@ -184,7 +184,8 @@ pub(super) const FAMILIES: &[Family] = &[
         kind: Kind::Counter,
         labels: &["pipeline", "sink", "outcome"],
         help: "Events that need no more attention in this run: `written`, `dead_lettered`, `dropped` because the buffer \
-               was full, `revoked` with their partition, or `abandoned`, which come again.",
+               was full, `left_out` by the encoder, `revoked` with their partition, or \
+               `abandoned`, which come again.",
         samples: outcomes,
     },
     Family {
@@ -416,6 +417,7 @@ fn outcomes(seen: &Seen, out: &mut Samples) {
             ("written", &metrics.written),
             ("dead_lettered", &metrics.dead_lettered),
             ("dropped", &metrics.dropped),
+            ("left_out", &metrics.left_out),
             ("revoked", &metrics.revoked),
             ("abandoned", &metrics.abandoned),
         ] {

@@ -135,6 +135,20 @@ impl Origin {
         Origin { partitions: self.partitions.clone(), runs, positions }
     }
 
+    /// Of these rows in this order. Each must be there.
+    pub(super) fn gather(&self, rows: &[u32]) -> Origin {
+        let of = |row: u32| self.runs.partition_point(|run| run.start <= row) - 1;
+        let mut runs: Vec<Run> = Vec::new();
+        for (start, row) in (0..).zip(rows) {
+            let partition = self.runs[of(*row)].partition;
+            if runs.last().is_none_or(|last| last.partition != partition) {
+                runs.push(Run { start, partition });
+            }
+        }
+        let positions = UInt64Array::from_iter_values(rows.iter().map(|row| self.positions.value(*row as usize)));
+        Origin { partitions: self.partitions.clone(), runs: runs.into(), positions }
+    }
+
     pub(super) fn copy_out(&self, rows: &RowSet, pick: &Pick) -> Result<Origin, ArrowError> {
         let positions = pick.of(&self.positions)?;
         if self.runs.len() == 1 && !positions.is_empty() {

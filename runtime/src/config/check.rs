@@ -2,6 +2,7 @@
 
 mod across;
 mod bounds;
+mod encoder;
 mod exactly_once;
 
 use crate::config::de::{Subject, fields_of, missing, read, read_what_is_right};
@@ -20,7 +21,7 @@ const BY_NAME: &[&str] = &["source", "pipeline", "connection"];
 /// Keys of a pipeline that are read apart from its routing.
 const OF_PIPELINE: &[&str] = &["source", "sink"];
 /// Keys of a sink that are neither its own nor about delivery.
-const OF_SINK: &[&str] = &["type", "when"];
+const OF_SINK: &[&str] = &["type", "when", "encoder"];
 
 /// What is reported goes to `problems`. A plan is given if nothing that it needs was wrong.
 pub(super) fn check(document: Document, problems: &mut Vec<Diagnostic>) -> Option<Plan> {
@@ -244,8 +245,15 @@ impl Checker<'_> {
         let subject = Subject { name: &owner, also: &common, incomplete: self.incomplete };
         let own = Node::table(table.without(&common), place.clone());
         let kind = SinkKind::read(word, &own, &subject, self.problems);
+        let encoder = self.encoder(table, word, &owner);
         let connected = !SinkKind::CONNECTED.contains(&word) || self.uses_connection(table);
-        (named && connected).then_some(Sink { name: entry.key.clone(), when: when?, delivery: delivery?, kind: kind? })
+        (named && connected).then_some(Sink {
+            name: entry.key.clone(),
+            when: when?,
+            delivery: delivery?,
+            encoder: encoder?,
+            kind: kind?,
+        })
     }
 
     /// `Some(None)` where there is no condition, None where there is a wrong one.
@@ -287,6 +295,11 @@ impl Checker<'_> {
             }
             return None;
         };
+        self.word(entry, what, known)
+    }
+
+    /// Which of the known words an entry is.
+    fn word(&mut self, entry: &Entry, what: &str, known: &'static [&'static str]) -> Option<&'static str> {
         let word = self.text(entry, &format!("a type of {what}"))?;
         let found = known.iter().find(|known| **known == word).copied();
         if found.is_none() {

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-pub use kinds::{ConnectionKind, SinkKind, SourceKind};
+pub use kinds::{ConnectionKind, Encoder, SinkKind, SourceKind};
 
 use crate::config::de::{Subject, read};
 use crate::config::diagnostic::Diagnostic;
@@ -178,6 +178,8 @@ pub struct Sink {
     pub when: Option<expr::Condition>,
     /// How they are delivered.
     pub delivery: delivery::Settings,
+    /// What it sends of an event. None for components, which see to it themselves.
+    pub encoder: Option<Encoder>,
     /// Which sink it is, and its own settings.
     pub kind: SinkKind,
 }

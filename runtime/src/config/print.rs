@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::config::de::fields_of;
 use crate::config::document::{Node, Table, Value};
-use crate::config::plan::{Connection, Pipeline, Plan, Routing, Settings, Sink, Source, table_at};
+use crate::config::plan::{Connection, Encoder, Pipeline, Plan, Routing, Settings, Sink, Source, table_at};
 use crate::delivery;
 use crate::source::framing;
 
@@ -78,7 +78,26 @@ impl Printer {
             self.line("when", &written_form(condition));
         }
         self.own(sink.kind.write(), sink.kind.fields(), written);
+        if let Some(encoder) = &sink.encoder {
+            self.encoder(encoder, written.and_then(|table| table.get("encoder")));
+        }
         self.settings(&sink.delivery, fields_of::<delivery::Settings>(), written);
+    }
+
+    fn encoder(&mut self, encoder: &Encoder, written: Option<&Node>) {
+        self.line("encoder.type", &quote(encoder.type_name()));
+        match encoder.write() {
+            Ok(settings) => {
+                let written = written.and_then(Node::as_table);
+                for field in encoder.fields() {
+                    if let Some(value) = settings.get(*field) {
+                        let written = written.and_then(|table| table.get(field));
+                        self.entry(&format!("encoder.{}", key(field)), value, written);
+                    }
+                }
+            }
+            Err(error) => self.out.push_str(&format!("# can't be printed: {error}\n")),
+        }
     }
 
     fn header(&mut self, path: &[&str]) {

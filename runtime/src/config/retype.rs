@@ -15,11 +15,20 @@ impl Plan {
     /// The `config` of a sink as JSON, in which text that does not say its type has the one that `schema` names. None
     /// where the sink has no `config`. What does not fit the schema is left as it is, for the schema to refuse.
     pub fn config_of(&self, pipeline: &str, sink: &str, schema: Option<&Json>) -> Option<Json> {
-        let node = self.sink_table(pipeline, sink)?.get("config")?;
-        let none = Json::Null;
-        let root = schema.unwrap_or(&none);
-        Some(Retype { root }.node(node, root))
+        Some(retyped(self.sink_table(pipeline, sink)?.get("config")?, schema))
     }
+
+    /// The same of its encoder.
+    pub fn encoder_config_of(&self, pipeline: &str, sink: &str, schema: Option<&Json>) -> Option<Json> {
+        let encoder = self.sink_table(pipeline, sink)?.get("encoder")?.as_table()?;
+        Some(retyped(encoder.get("config")?, schema))
+    }
+}
+
+fn retyped(node: &Node, schema: Option<&Json>) -> Json {
+    let none = Json::Null;
+    let root = schema.unwrap_or(&none);
+    Retype { root }.node(node, root)
 }
 
 struct Retype<'a> {

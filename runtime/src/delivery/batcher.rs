@@ -109,7 +109,7 @@ impl Batcher {
             self.groups.entry(None).or_default().push(since, envelope);
             return Ok(());
         };
-        let (destinations, sets): (Vec<_>, Vec<_>) = destinations(template, envelope.batch()).into_iter().unzip();
+        let (destinations, sets): (Vec<_>, Vec<_>) = destinations(template, &envelope).into_iter().unzip();
         for (destination, part) in destinations.into_iter().zip(envelope.scatter(&sets)?) {
             self.groups.entry(destination).or_default().push(since, part);
         }
@@ -181,9 +181,9 @@ impl Group {
         let (mut events, mut bytes) = (limits.events + usize::from(defect::on(Defect::ExceedBatch)), limits.bytes);
         let mut parts: Vec<Envelope> = Vec::new();
         while let Some((_, front)) = self.waiting.front_mut() {
-            let fits = front.len().min(events).min(front.batch().rows_within(bytes));
-            // An event that is larger than a whole batch goes alone.
-            let fits = if parts.is_empty() { fits.max(1) } else { fits };
+            let fits = front.floor(events.min(front.batch().rows_within(bytes)));
+            // An event that is larger than a whole batch goes alone, or with those that it hangs together with.
+            let fits = if parts.is_empty() && fits == 0 { front.ceil(1) } else { fits };
             let part = match fits {
                 0 => break,
                 _ if fits < front.len() => front.split_front(fits),
@@ -193,7 +193,7 @@ impl Group {
                 },
             };
             let size = part.batch().bytes();
-            (events, bytes) = (events - fits, bytes.saturating_sub(size));
+            (events, bytes) = (events.saturating_sub(fits), bytes.saturating_sub(size));
             (self.events, self.bytes) = (self.events - fits, self.bytes - size);
             parts.push(part);
             if events == 0 || bytes == 0 {
@@ -204,16 +204,18 @@ impl Group {
     }
 }
 
-/// The rows of a batch by destination, in the order in which destinations come first.
-fn destinations(template: &Template, batch: &Batch) -> Vec<(Destination, RowSet)> {
+/// The rows of an envelope by destination, in the order in which destinations come first. What hangs together goes where
+/// the first of it goes.
+fn destinations(template: &Template, envelope: &Envelope) -> Vec<(Destination, RowSet)> {
     let mut found: IndexMap<Destination, RowSet> = IndexMap::new();
     let mut text = String::new();
-    for row in 0..batch.len() {
+    envelope.for_each_whole(|rows| {
         text.clear();
-        let rendered = template.render(batch, row, &mut text).is_ok();
+        let rendered = template.render(envelope.batch(), rows.start, &mut text).is_ok();
         let destination = rendered.then(|| Box::from(text.as_str()));
-        found.entry(destination).or_default().push(row as u32);
-    }
+        let found = found.entry(destination).or_default();
+        rows.for_each(|row| found.push(row as u32));
+    });
     found.into_iter().collect()
 }
 

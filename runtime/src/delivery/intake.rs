@@ -6,6 +6,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::Stopped;
 use super::batcher::{Batcher, Next};
+use super::encoding;
 use super::lane::{Batches, Shared};
 use super::queue::{Queue, Revocations};
 use super::share::Share;
@@ -26,6 +27,8 @@ pub(super) struct Intake {
 pub(super) enum Supply {
     /// All of the sink.
     Queue(Queue),
+    /// All of the sink, with what its encoder made of them.
+    Encoded(encoding::Supply),
     /// One lane's share of them.
     Share(Share),
 }
@@ -34,14 +37,16 @@ impl Supply {
     fn try_pop(&mut self) -> Option<(Instant, Envelope)> {
         match self {
             Supply::Queue(queue) => queue.try_pop(),
+            Supply::Encoded(encoded) => encoded.try_recv().ok(),
             Supply::Share(share) => share.try_pop(),
         }
     }
 
     /// Waits for the oldest events. `None` once no more come. Nothing is lost when the future is dropped.
-    async fn pop(&mut self) -> Option<(Instant, Envelope)> {
+    pub(super) async fn pop(&mut self) -> Option<(Instant, Envelope)> {
         match self {
             Supply::Queue(queue) => queue.pop().await,
+            Supply::Encoded(encoded) => encoded.recv().await,
             Supply::Share(share) => share.pop().await,
         }
     }
@@ -84,7 +89,7 @@ impl Batches for Intake {
                 },
                 () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => break group,
                 // What waits for more would wait for itself.
-                () = self.queue.full(), if due.is_some() => break group,
+                () = self.queue.stuck(), if due.is_some() => break group,
                 () = self.shared.given_up() => return Ok(None),
                 () = self.revocations.next() => self.give_up_revoked()?,
             }

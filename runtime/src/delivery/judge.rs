@@ -26,7 +26,7 @@ impl Lane {
             Answer::Outcome(Outcome::Written) => {
                 shared.gate.open(round.pass);
                 round.search.found();
-                shared.written(piece.envelope);
+                shared.written(piece.envelope).await?;
             }
             Answer::Outcome(Outcome::Partial { .. }) if defect::on(Defect::RetryWritten) => {
                 return self.again(piece, Failure::transient("partial", ""), round).await;
@@ -87,9 +87,10 @@ impl Lane {
     async fn again(&self, piece: Piece, failure: Failure, round: &mut Round) -> Result<(), Stopped> {
         let shared = &*self.shared;
         let charged = piece.story.charged(failure.kind);
-        if defect::on(Defect::RepeatInParts) && piece.envelope.len() > 1 {
+        let one = piece.envelope.ceil(1);
+        if defect::on(Defect::RepeatInParts) && one < piece.envelope.len() {
             let mut second = piece.envelope;
-            let first = second.split_front(1);
+            let first = second.split_front(one);
             round.left.push_front(Piece::new(second, charged));
             round.left.push_front(Piece::new(first, charged));
             return Ok(());
@@ -118,10 +119,10 @@ impl Lane {
         self.shared.gate.open(round.pass);
         let worth_it = round.search.missed();
         let (story, mut second) = (piece.story.charged(failure.kind), piece.envelope);
-        if second.len() > 1 && worth_it {
-            let mut first = second.split_front(second.len() / 2);
-            if defect::on(Defect::ForgetInSplit) && first.len() > 1 {
-                first.split_front(1).settle(Final::Written);
+        if let Some(middle) = second.middle().filter(|_| worth_it) {
+            let mut first = second.split_front(middle);
+            if defect::on(Defect::ForgetInSplit) && first.ceil(1) < first.len() {
+                first.split_front(first.ceil(1)).settle(Final::Written);
             }
             let story = if defect::on(Defect::FreshHalves) { Story::default() } else { story };
             round.left.push_front(Piece::new(second, story));
@@ -147,12 +148,13 @@ impl Lane {
         round: &mut Round,
     ) -> Result<(), Stopped> {
         let shared = &*self.shared;
-        if refused.is_empty() && stopped_at == 0 {
+        let verdict = Verdict::new(piece.envelope.len(), refused, stopped_at, piece.envelope.groups());
+        if verdict.is_idle() {
             // Uncharged, this would go on for ever.
-            let idle = Failure::transient("nothing-tried", "the sink stopped before the first event");
+            let idle = Failure::transient("nothing-tried", "the sink stopped before it was done with the first event");
             return self.again(piece, idle, round).await;
         }
-        let Verdict { written, rejected, again, untried } = Verdict::new(piece.envelope.len(), refused, stopped_at);
+        let Verdict { written, rejected, again, untried } = verdict;
         let (mut later, mut spent) = (Vec::new(), rejected);
         for again in again {
             let story = piece.story.charged(again.kind);
@@ -168,7 +170,7 @@ impl Lane {
         let (written, untried) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
         if !written.is_empty() {
             round.search.found();
-            shared.written(written);
+            shared.written(written).await?;
         }
         let (mut next, mut given_up) = (Vec::new(), Vec::new());
         for ((again, story, pause), envelope) in later.into_iter().zip(parts.by_ref()) {
@@ -180,7 +182,7 @@ impl Lane {
         }
         for (envelope, Refusal { failure, .. }) in parts.zip(spent) {
             if defect::on(Defect::RefusedAsWritten) {
-                shared.written(envelope);
+                shared.written(envelope).await?;
                 continue;
             }
             let failure = if defect::on(Defect::WrongReason) { Failure::rejected("bad", "") } else { failure };
@@ -239,21 +241,22 @@ impl Shared {
         self.exactly_once.get().is_some_and(ExactlyOnce::is_unsettled)
     }
 
-    pub(super) fn written(&self, envelope: Envelope) {
+    pub(super) async fn written(&self, envelope: Envelope) -> Result<(), Stopped> {
         self.metrics.written_bytes.add(envelope.batch().payload_bytes() as u64);
-        envelope.settle(Final::Written);
+        self.done(envelope, Final::Written).await
     }
 
     /// Into the dead letters, durably, before anything is settled. Waits where they are full.
-    async fn bury(&self, mut piece: Piece, failure: &Failure) -> Result<(), Stopped> {
+    pub(super) async fn bury(&self, mut piece: Piece, failure: &Failure) -> Result<(), Stopped> {
         if matches!(failure.kind, FailureKind::Rejected | FailureKind::Halted) {
-            self.metrics.rejected.add(piece.envelope.len() as u64);
+            self.metrics.rejected.add(piece.envelope.accounts_for() as u64);
         }
         let (mut closed, mut revocations) = (None, self.revocations.clone());
         while !piece.envelope.is_empty() {
+            let events = piece.envelope.events().map_err(|error| self.columns(error))?;
             let letter = DeadLetter {
                 path: &self.path,
-                batch: piece.envelope.batch(),
+                batch: &events,
                 failure,
                 attempts: piece.story.tally.attempts,
                 since: piece.story.began.map(|(_, began)| began),

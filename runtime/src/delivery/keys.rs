@@ -3,8 +3,8 @@
 use arrow_array::{Array, BinaryArray};
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::batch::Batch;
 use crate::defect::{self, Defect};
+use crate::envelope::Envelope;
 
 /// Spreads events over lanes, so that those with the same key meet in the same one.
 #[derive(Debug)]
@@ -23,15 +23,16 @@ impl Spread {
 
     /// The rows of each lane. Events without a key have no order to keep: those of one batch go to one lane, and those
     /// of the next batch to the next.
-    pub(super) fn rows(&mut self, batch: &Batch) -> &[Vec<u32>] {
+    /// What hangs together goes where the first of it goes.
+    pub(super) fn rows(&mut self, envelope: &Envelope) -> &[Vec<u32>] {
         self.rows.iter_mut().for_each(Vec::clear);
         self.turn = (self.turn + 1) % self.rows.len();
-        let all = 0..batch.len();
+        let batch = envelope.batch();
         match batch.key() {
-            None => self.rows[self.turn].extend(all.map(|row| row as u32)),
-            Some(keys) => all.for_each(|row| {
-                let lane = self.lane(keys, row);
-                self.rows[lane].push(row as u32);
+            None => self.rows[self.turn].extend((0..batch.len()).map(|row| row as u32)),
+            Some(keys) => envelope.for_each_whole(|whole| {
+                let lane = self.lane(keys, whole.start);
+                self.rows[lane].extend(whole.map(|row| row as u32));
             }),
         }
         &self.rows
@@ -53,15 +54,22 @@ impl Spread {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::batch::{BatchBuilder, Event, Partition};
+    use crate::batch::{BatchBuilder, Event, Partition, RowSet};
+    use crate::envelope::{Block, Ledger, PathName};
+    use crate::metrics::SinkMetrics;
+    use std::collections::BTreeMap;
+    use std::sync::Arc;
 
-    fn batch(keys: &[Option<&str>]) -> Batch {
+    fn batch(keys: &[Option<&str>]) -> Envelope {
         let mut builder = BatchBuilder::new();
         for (position, key) in (0..).zip(keys) {
             let event = Event { key: key.map(str::as_bytes), position, ..Event::default() };
             builder.push(&Partition::from("a"), event);
         }
-        builder.finish().unwrap()
+        let block = Block { batch: builder.finish().unwrap(), ends: vec![], rejects: None };
+        let name = PathName { pipeline: "p".into(), sink: "s".into() };
+        let path = Ledger::new().path(name, BTreeMap::new(), Arc::new(SinkMetrics::default()));
+        path.take(&block, &RowSet::all(keys.len())).unwrap().unwrap()
     }
 
     #[test]

@@ -11,7 +11,6 @@ use tokio::sync::watch;
 use tokio::task::JoinError;
 use tokio::time::{Instant, sleep, sleep_until};
 
-use super::Stopped;
 use super::dead_letters::{DeadLetter, DeadLetters, Unkept};
 use super::exactly_once::ExactlyOnce;
 use super::gate::{Gate, Pass};
@@ -22,6 +21,7 @@ use super::queue::Revocations;
 use super::retry::Tally;
 use super::search::Search;
 use super::settings::Settings;
+use super::{Stopped, Witness};
 use crate::batch::Batch;
 use crate::defect::{self, Defect};
 use crate::envelope::{Envelope, Final, Flight, PathName};
@@ -40,10 +40,13 @@ pub(super) struct Shared {
     pub(super) in_flight: InFlight,
     pub(super) pace: Pace,
     pub(super) dead_letters: Arc<dyn DeadLetters>,
+    pub(super) witness: Option<Arc<dyn Witness>>,
     pub(super) metrics: Arc<SinkMetrics>,
     pub(super) keep_unfinished: bool,
     pub(super) give_up: watch::Receiver<bool>,
     pub(super) revocations: Revocations,
+    /// Turns true when a part of the delivery can't go on: nothing more is of use then.
+    pub(super) broken_off: watch::Sender<bool>,
     pub(super) jitter: fn() -> f64,
 }
 
@@ -168,7 +171,7 @@ impl Lane {
                 return self.leave(round).await;
             }
             if let Some(exactly_once) = self.shared.exactly_once.get() {
-                match self.pass_over(exactly_once, piece, &mut round)? {
+                match self.pass_over(exactly_once, piece, &mut round).await? {
                     Some(left) => piece = left,
                     None => continue,
                 }
@@ -249,7 +252,12 @@ impl Lane {
     }
 
     /// Leaves what the sink does not have. What comes twice in a batch comes in two pieces.
-    fn pass_over(&self, exactly_once: &ExactlyOnce, piece: Piece, round: &mut Round) -> Result<Option<Piece>, Stopped> {
+    async fn pass_over(
+        &self,
+        exactly_once: &ExactlyOnce,
+        piece: Piece,
+        round: &mut Round,
+    ) -> Result<Option<Piece>, Stopped> {
         let Piece { mut envelope, story, pending } = piece;
         let (had, end) = exactly_once.had(envelope.batch().origin());
         if end < envelope.len() {
@@ -260,7 +268,7 @@ impl Lane {
         if !had.is_empty() {
             let (had, left) = envelope.select(&had).map_err(|error| self.shared.columns(error))?;
             round.search.found();
-            self.shared.written(had);
+            self.shared.written(had).await?;
             envelope = left;
         }
         Ok((!envelope.is_empty()).then_some(Piece { envelope, story, pending }))
@@ -350,16 +358,26 @@ impl Shared {
 
     /// Whether no more time is left.
     pub(super) fn is_given_up(&self) -> bool {
-        *self.give_up.borrow()
+        *self.give_up.borrow() || *self.broken_off.borrow()
     }
 
     /// Returns once no more time is left.
     pub(super) async fn given_up(&self) {
-        let mut give_up = self.give_up.clone();
-        if give_up.wait_for(|now| *now).await.is_err() {
+        let (mut give_up, mut broken_off) = (self.give_up.clone(), self.broken_off.subscribe());
+        let said = tokio::select! {
+            biased;
+            said = give_up.wait_for(|now| *now) => said.is_ok(),
+            said = broken_off.wait_for(|now| *now) => said.is_ok(),
+        };
+        if !said {
             // Nobody is left who could say so.
             std::future::pending().await
         }
+    }
+
+    /// A part of the delivery can't go on: the others give up.
+    pub(super) fn break_off(&self) {
+        self.broken_off.send_replace(true);
     }
 
     /// Events that nobody will try any more: where they are in no disk buffer and could not be read again they are kept, else
@@ -369,7 +387,8 @@ impl Shared {
             return Ok(());
         }
         let failure = Failure::transient("stopped", "the run was stopped before they were delivered");
-        let letter = DeadLetter::untried(&self.path, envelope.batch(), &failure);
+        let events = envelope.events().map_err(|error| self.columns(error))?;
+        let letter = DeadLetter::untried(&self.path, &events, &failure);
         match self.dead_letters.put(letter).await {
             Ok(()) => {
                 envelope.settle(Final::DeadLettered);
@@ -382,6 +401,15 @@ impl Shared {
             }
             Err(Unkept::Failed { message }) => Err(Stopped::DeadLetters { path: self.path.clone(), message }),
         }
+    }
+
+    /// The sink has them, or is not to have them: they are final.
+    pub(super) async fn done(&self, envelope: Envelope, how: Final) -> Result<(), Stopped> {
+        if let Some(witness) = &self.witness {
+            witness.done(&envelope.events().map_err(|error| self.columns(error))?).await;
+        }
+        envelope.settle(how);
+        Ok(())
     }
 
     /// Gives up the events whose partition was taken away.

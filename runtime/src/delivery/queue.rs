@@ -34,9 +34,12 @@ struct Shared {
     when_full: WhenFull,
     /// While somebody waits for room.
     holding_back: Stopwatch,
+    /// For what an encoder makes of events, which is counted beside them.
+    encoded: Budget,
     /// Whether there was no room for what came last: no more comes until something is final.
-    full: AtomicBool,
-    became_full: Notify,
+    full: Level,
+    /// Whether the encoder, where there is one, has nothing to do before something is final.
+    starved: Option<Level>,
     buffer: Option<Buffer>,
     /// How often partitions were taken away.
     revocations: AtomicU64,
@@ -65,10 +68,50 @@ impl Waiting {
     }
 }
 
+/// Something that holds or does not, and can be waited for.
+#[derive(Debug, Default)]
+struct Level {
+    up: AtomicBool,
+    rose: Notify,
+}
+
+impl Level {
+    fn set(&self, up: bool) {
+        if self.up.swap(up, Ordering::Relaxed) != up && up {
+            self.rose.notify_waiters();
+        }
+    }
+
+    /// Returns once it holds.
+    async fn wait(&self) {
+        loop {
+            let rose = self.rose.notified();
+            tokio::pin!(rose);
+            // Registered before looking: a change between looking and waiting is not missed.
+            rose.as_mut().enable();
+            if self.up.load(Ordering::Relaxed) {
+                return;
+            }
+            rose.await;
+        }
+    }
+}
+
+/// Bytes of values whose events are in a disk buffer: half of what is read back from one.
+const ENCODED_OF_DISK: u64 = 32 << 20;
+
 impl Queue {
-    /// An empty queue, behind a disk buffer if there is one.
-    pub fn new(settings: &BufferSettings, buffer: Option<Buffer>) -> Queue {
-        let budget = Budget::new(settings.bound());
+    /// An empty queue, behind a disk buffer if there is one, and before an encoder if there is one: it has half of the
+    /// memory for what it makes then.
+    pub fn new(settings: &BufferSettings, buffer: Option<Buffer>, encoded: bool) -> Queue {
+        let of_values = match settings.kind {
+            _ if !encoded => 0,
+            BufferKind::Memory => settings.bound() / 2,
+            BufferKind::Disk => ENCODED_OF_DISK,
+        };
+        let of_events =
+            if settings.kind == BufferKind::Memory { settings.bound() - of_values } else { settings.bound() };
+        let budget = Budget::new(of_events);
         let on_disk = settings.kind == BufferKind::Disk && buffer.is_some();
         let held = (buffer.is_some() && !on_disk).then(VecDeque::new);
         let waiting = Waiting { held, ended: buffer.is_none(), ..Waiting::default() };
@@ -79,8 +122,9 @@ impl Queue {
             max_bytes: settings.bound(),
             when_full: settings.when_full,
             holding_back: Stopwatch::default(),
-            full: AtomicBool::new(false),
-            became_full: Notify::new(),
+            encoded: Budget::new(of_values),
+            full: Level::default(),
+            starved: encoded.then(Level::default),
             buffer,
             revocations: AtomicU64::new(0),
             revoked: Notify::new(),
@@ -111,34 +155,36 @@ impl Queue {
             return room.await;
         }
         let room = self.shared.budget.try_reserve(bytes);
-        self.set_full(room.is_none());
+        self.shared.full.set(room.is_none());
         if room.is_some() || self.shared.when_full == WhenFull::DropNewest {
             return room;
         }
         let _waiting = self.shared.holding_back.run();
         let room = self.shared.budget.reserve(bytes).await;
-        self.set_full(false);
+        self.shared.full.set(false);
         Some(room)
-    }
-
-    fn set_full(&self, full: bool) {
-        if self.shared.full.swap(full, Ordering::Relaxed) != full && full {
-            self.shared.became_full.notify_waiters();
-        }
     }
 
     /// Returns once there is no room for what comes.
     pub(super) async fn full(&self) {
-        loop {
-            let became_full = self.shared.became_full.notified();
-            tokio::pin!(became_full);
-            // Registered before looking: a change between looking and waiting is not missed.
-            became_full.as_mut().enable();
-            if self.shared.full.load(Ordering::Relaxed) {
-                return;
-            }
-            became_full.await;
+        self.shared.full.wait().await;
+    }
+
+    /// Returns once no more comes out of it before something is final.
+    pub(super) async fn stuck(&self) {
+        self.shared.starved.as_ref().unwrap_or(&self.shared.full).wait().await;
+    }
+
+    /// The encoder has nothing to do, or no memory to do it in, until something is final; or has again.
+    pub(super) fn starve(&self, starved: bool) {
+        if let Some(level) = &self.shared.starved {
+            level.set(starved);
         }
+    }
+
+    /// For what an encoder makes of the events.
+    pub(super) fn encoded(&self) -> &Budget {
+        &self.shared.encoded
     }
 
     /// Adds events at the end, with the room that was made for them; without, they are dropped, as the user asked for.
@@ -200,7 +246,7 @@ impl Queue {
 
     /// Bytes on their way to the sink.
     pub fn bytes(&self) -> u64 {
-        self.intake().map_or_else(|| self.shared.budget.used(), Buffer::bytes)
+        self.intake().map_or_else(|| self.shared.budget.used() + self.shared.encoded.used(), Buffer::bytes)
     }
 
     /// How many there may be, unless one event alone has more.

@@ -76,6 +76,14 @@ impl Share {
         Ok(())
     }
 
+    /// Takes events with what an encoder made of them, which arrived at a time: somebody else cuts batches.
+    pub(super) fn take_whole(&self, since: Instant, envelope: Envelope) {
+        if !envelope.is_empty() {
+            self.waiting().full.push_back((since, envelope));
+            self.arrived.notify_one();
+        }
+    }
+
     /// Nothing more comes.
     pub(super) fn close(&self) {
         self.waiting().closed = true;

@@ -1,7 +1,10 @@
 //! Sorts the events of a batch by what became of them. Pure.
 
+use std::ops::Range;
+
 use crate::batch::RowSet;
 use crate::defect::{self, Defect};
+use crate::envelope::Groups;
 use crate::sink::{FailureKind, Refusal};
 
 /// Every event of a batch stands in one of these.
@@ -29,10 +32,13 @@ pub(super) struct Again {
 }
 
 impl Verdict {
-    /// From a report that was checked, about a batch of `events`.
-    pub(super) fn new(events: usize, refused: Vec<Refusal>, stopped_at: usize) -> Verdict {
+    /// From a report that was checked, about a batch of `events`. What hangs together shares what becomes of it.
+    pub(super) fn new(events: usize, refused: Vec<Refusal>, stopped_at: usize, groups: Option<&Groups>) -> Verdict {
         let stopped_at = if defect::on(Defect::IgnoreStoppedAt) { events } else { stopped_at };
-        let untried = RowSet::range(stopped_at..events);
+        let (refused, untried) = match groups {
+            None => (refused, RowSet::range(stopped_at..events)),
+            Some(groups) => by_group(groups, events, &refused, stopped_at),
+        };
         let mut left = untried.clone();
         let (mut rejected, mut transient, mut unknown) = (Vec::new(), None, None);
         for refusal in refused {
@@ -48,6 +54,48 @@ impl Verdict {
         let mut again: Vec<Again> = transient.into_iter().chain(unknown).collect();
         again.sort_by_key(|again| again.rows.ranges().first().map(|range| range.start));
         Verdict { written: left.complement(events), rejected, again, untried }
+    }
+}
+
+impl Verdict {
+    /// Whether no event has come any further.
+    pub(super) fn is_idle(&self) -> bool {
+        self.written.is_empty() && self.rejected.is_empty() && self.again.is_empty()
+    }
+}
+
+/// The same with whole groups: each is refused as the worst off of its values is, and else not tried where one of them
+/// was not. Its other values come again with them, or are given up with them.
+fn by_group(groups: &Groups, rows: usize, refused: &[Refusal], stopped_at: usize) -> (Vec<Refusal>, RowSet) {
+    let mut why = vec![None; rows];
+    for (number, refusal) in refused.iter().enumerate() {
+        refusal.rows.iter().for_each(|row| why[row as usize] = Some(number));
+    }
+    let (mut whole, mut untried): (Vec<Vec<Range<u32>>>, _) = (vec![Vec::new(); refused.len()], Vec::new());
+    for group in groups.iter() {
+        let looked_at = if defect::on(Defect::SettleFirstValue) { group.start..group.start + 1 } else { group.clone() };
+        // The first of those that are equally bad.
+        let worst = why[looked_at].iter().flatten().rev().max_by_key(|why| weight(refused[**why].failure.kind));
+        let rows = group.start as u32..group.end as u32;
+        match worst {
+            Some(worst) => whole[*worst].push(rows),
+            None if group.end > stopped_at => untried.push(rows),
+            None => {}
+        }
+    }
+    let whole = refused
+        .iter()
+        .zip(whole)
+        .filter(|(_, ranges)| !ranges.is_empty())
+        .map(|(refusal, ranges)| Refusal { rows: RowSet::from_ranges(ranges), failure: refusal.failure.clone() });
+    (whole.collect(), RowSet::from_ranges(untried))
+}
+
+fn weight(kind: FailureKind) -> u8 {
+    match kind {
+        FailureKind::Transient { .. } => 0,
+        FailureKind::Unknown => 1,
+        FailureKind::Rejected | FailureKind::Halted => 2,
     }
 }
 
@@ -93,7 +141,7 @@ mod tests {
             refusal(&[5], Failure::unknown("lost", "")),
             refusal(&[6], Failure::halted("401", "")),
         ];
-        let verdict = Verdict::new(10, refused, 8);
+        let verdict = Verdict::new(10, refused, 8, None);
         assert_eq!(verdict.written, rows(&[0, 3, 7]));
         assert_eq!(verdict.rejected.iter().map(|r| r.rows.clone()).collect::<Vec<_>>(), [rows(&[1]), rows(&[6])]);
         assert_eq!(verdict.again.iter().map(|r| r.rows.clone()).collect::<Vec<_>>(), [rows(&[2, 4]), rows(&[5])]);
@@ -105,8 +153,29 @@ mod tests {
         let advised =
             |seconds| Failure::new(FailureKind::Transient { after: Some(Duration::from_secs(seconds)) }, "busy", "");
         let refused = vec![refusal(&[0], advised(1)), refusal(&[1], advised(9)), refusal(&[2], advised(2))];
-        let verdict = Verdict::new(3, refused.clone(), 3);
+        let verdict = Verdict::new(3, refused.clone(), 3, None);
         let again = Again { rows: rows(&[0, 1, 2]), kind: advised(9).kind, each: refused };
         assert_eq!(verdict.again, vec![again]);
+    }
+
+    #[test]
+    fn what_hangs_together_shares_what_becomes_of_it() {
+        // Values 0 and 1, 2 to 4, 5, 6 and 7, 8 and 9, 10 and 11.
+        let groups = Groups::new([(2, 1), (3, 2), (1, 1), (2, 1), (2, 1), (2, 1)].into_iter());
+        let (bad, busy) = (Failure::rejected("bad", ""), Failure::transient("busy", ""));
+        let refused = vec![
+            refusal(&[0, 3, 6], busy.clone()),
+            refusal(&[4], bad.clone()),
+            refusal(&[7], Failure::unknown("lost", "")),
+        ];
+        let verdict = Verdict::new(12, refused, 9, Some(&groups));
+        assert_eq!(verdict.written, rows(&[5]));
+        assert_eq!(verdict.rejected, [refusal(&[2, 3, 4], bad)]);
+        let again: Vec<_> = verdict.again.iter().map(|again| (again.rows.clone(), again.kind.name())).collect();
+        assert_eq!(again, [(rows(&[0, 1]), "transient"), (rows(&[6, 7]), "unknown")]);
+        assert_eq!(verdict.again[0].each, [refusal(&[0, 1], busy)]);
+        assert_eq!(verdict.untried, rows(&[8, 9, 10, 11]));
+        let stopped_within = Verdict::new(2, vec![], 1, Some(&Groups::new([(2, 1)].into_iter())));
+        assert!(stopped_within.is_idle());
     }
 }

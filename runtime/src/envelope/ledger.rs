@@ -350,6 +350,7 @@ impl Assignment {
             Final::Buffered => &metrics.buffered,
             Final::Dropped if defect::on(Defect::MiscountDropped) => &metrics.written,
             Final::Dropped => &metrics.dropped,
+            Final::LeftOut => &metrics.left_out,
         };
         let events = numbers.iter().map(|numbers| numbers.end - numbers.start).sum();
         if self.path.buffered {

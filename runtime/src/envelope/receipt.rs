@@ -18,6 +18,8 @@ pub enum Final {
     Buffered,
     /// `when_full = "drop_newest"` gave them up, as its user asked for.
     Dropped,
+    /// An encoder made nothing of them, on purpose.
+    LeftOut,
 }
 
 /// The duty to account for some events, in their order. Dropping it gives them up: it never acknowledges them.
@@ -31,7 +33,7 @@ pub struct Receipt {
 #[derive(Debug)]
 struct Part {
     assignment: Arc<Assignment>,
-    /// Ascending. Many where the events were scattered over batches, else one.
+    /// Many where the events were scattered over batches or put in another order, else one.
     numbers: VecDeque<Range<u64>>,
 }
 
@@ -197,6 +199,22 @@ impl Receipt {
         // Each of them has a new owner.
         self.parts.clear();
         scattered
+    }
+
+    /// The same duty in another order: `rows` names each row once.
+    pub(super) fn reorder(mut self, rows: &[u32]) -> Receipt {
+        let each = self.parts.iter().enumerate().flat_map(|(part, Part { numbers, .. })| {
+            numbers.iter().flat_map(Range::clone).map(move |number| (part, number))
+        });
+        let each: Vec<(usize, u64)> = each.collect();
+        let mut reordered = Receipt::default();
+        for row in rows {
+            let (part, number) = each[*row as usize];
+            reordered.push(&self.parts[part].assignment, number..number + 1);
+        }
+        // Each of them has a new owner.
+        self.parts.clear();
+        reordered
     }
 
     /// The numbers of `rows`, as a duty of their own. The caller sees to it that no row has two owners.

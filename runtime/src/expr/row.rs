@@ -87,9 +87,10 @@ impl<'a> Row<'a> {
     }
 }
 
-/// The payload of an event, unless it is a tombstone.
+/// The payload of an event as it was before any encoder, unless it is a tombstone.
 pub(super) fn payload(batch: &Batch, index: usize) -> Option<&[u8]> {
-    batch.payload().is_valid(index).then(|| batch.payload().value(index))
+    let payload = batch.unencoded();
+    payload.is_valid(index).then(|| payload.value(index))
 }
 
 /// The key of an event, if it has one.

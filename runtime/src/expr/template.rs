@@ -147,6 +147,11 @@ impl Template {
         self.constant().is_some()
     }
 
+    /// Whether it reads what events carry.
+    pub fn reads_payload(&self) -> bool {
+        self.parts.iter().any(|part| matches!(part, Part::Event(_)))
+    }
+
     /// Appends what it gives for one event. The event must be in the batch.
     ///
     /// Fails when the event lacks something; what was appended until then stays.

@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tracing::warn;
 
+use super::components::Components;
 use super::data_dir::{DataDir, DataDirError};
 use super::feed::{Fan, Feed, FeedSignals, Outlet};
 use super::guarantee::{Guarantee, guarantees};
@@ -27,6 +28,7 @@ use crate::envelope::{Ledger, PathName};
 use crate::metrics::{PipelineMetrics, SinkMetrics, SourceMetrics};
 use crate::sink::Connect;
 use crate::sink::console::Console;
+use crate::sink::encode::Encoder;
 use crate::sink::file::{FileSink, Reopen};
 use crate::sink::http::HttpSink;
 use crate::sink::kafka::{self, KafkaSink};
@@ -37,7 +39,6 @@ use crate::source::http::Http;
 use crate::source::kafka::Kafka;
 use crate::source::stdin::Stdin;
 use crate::source::{Open, Resume};
-use crate::wasm;
 
 /// The name of what is not a sink's: no sink may be called so.
 pub(super) const NOBODY: &str = "*";
@@ -93,12 +94,17 @@ pub enum BuildError {
     },
 }
 
-/// Sinks that can be opened, by pipeline and name.
-pub(super) type Connects = BTreeMap<PathName, Arc<dyn Connect>>;
+/// What can be opened, by pipeline and sink.
+#[derive(Default)]
+pub(super) struct Ends {
+    pub(super) connects: BTreeMap<PathName, Arc<dyn Connect>>,
+    /// Of sinks that don't send payloads as they are.
+    pub(super) encoders: BTreeMap<PathName, Arc<dyn Encoder>>,
+}
 
 /// Loads components and holds them against the plan; what is guaranteed then. Opens nothing, and connects to nothing.
 pub async fn check(plan: &Plan, host: &Host<'_>) -> Result<Vec<Guarantee>, Vec<Diagnostic>> {
-    let connects = connects(plan, host).await?;
+    let Ends { connects, .. } = ends(plan, host).await?;
     let replayable = |source: &config::Source| open(plan, source, &host.run).replayable();
     let stops_in_order = |pipeline: &str, sink: &str| {
         let path = PathName { pipeline: pipeline.into(), sink: sink.into() };
@@ -109,7 +115,7 @@ pub async fn check(plan: &Plan, host: &Host<'_>) -> Result<Vec<Guarantee>, Vec<D
 
 /// Builds everything, without starting it.
 pub async fn build(plan: &Plan, host: &Host<'_>) -> Result<Pipelines, BuildError> {
-    let connects = connects(plan, host).await.map_err(BuildError::Config)?;
+    let Ends { connects, encoders } = ends(plan, host).await.map_err(BuildError::Config)?;
     let data_dir = DataDir::open(&host.data_dir)?;
     let path = data_dir.positions();
     let store = Store::open(path.clone()).map_err(|error| BuildError::Positions { path, error })?;
@@ -119,6 +125,7 @@ pub async fn build(plan: &Plan, host: &Host<'_>) -> Result<Pipelines, BuildError
     let mut builder = Builder {
         plan,
         connects,
+        encoders,
         store,
         buffers: data_dir.buffers(),
         dead_letters: dead_letters.clone(),
@@ -173,9 +180,9 @@ fn path_of(pipeline: &config::Pipeline, sink: &config::Sink) -> PathName {
     PathName { pipeline: pipeline.name.as_str().into(), sink: sink.name.as_str().into() }
 }
 
-pub(super) async fn connects(plan: &Plan, host: &Host<'_>) -> Result<Connects, Vec<Diagnostic>> {
-    let components = components(plan, &host.cache_dir).await?;
-    let (mut connects, mut problems) = (Connects::new(), Vec::new());
+pub(super) async fn ends(plan: &Plan, host: &Host<'_>) -> Result<Ends, Vec<Diagnostic>> {
+    let components = Components::load(plan, &host.cache_dir).await?;
+    let (mut ends, mut problems) = (Ends::default(), Vec::new());
     for pipeline in &plan.pipelines {
         for sink in &pipeline.sinks {
             let connect: Arc<dyn Connect> = match &sink.kind {
@@ -197,7 +204,7 @@ pub(super) async fn connects(plan: &Plan, host: &Host<'_>) -> Result<Connects, V
                     let (name, limits) = (path_of(pipeline, sink).to_string(), kafka::Limits { timeout, buffer });
                     Arc::new(KafkaSink::new(&name, settings, limits, connection))
                 }
-                SinkKind::Wasm(settings) => match component(plan, pipeline, sink, settings, &components, host) {
+                SinkKind::Wasm(settings) => match components.sink(plan, pipeline, sink, settings, host) {
                     Ok(connect) => connect,
                     Err(errors) => {
                         problems.extend(errors);
@@ -205,85 +212,21 @@ pub(super) async fn connects(plan: &Plan, host: &Host<'_>) -> Result<Connects, V
                     }
                 },
             };
-            connects.insert(path_of(pipeline, sink), connect);
+            ends.connects.insert(path_of(pipeline, sink), connect);
+            match components.encoder(plan, pipeline, sink) {
+                Ok(encoder) => ends.encoders.extend(encoder.map(|encoder| (path_of(pipeline, sink), encoder))),
+                Err(errors) => problems.extend(errors),
+            }
         }
     }
-    if problems.is_empty() { Ok(connects) } else { Err(problems) }
-}
-
-type Components = BTreeMap<PathBuf, Result<wasm::Component, String>>;
-
-/// Every component of a plan, each loaded once. Compiling takes its time, and happens on threads that may block.
-async fn components(plan: &Plan, cache_dir: &Path) -> Result<Components, Vec<Diagnostic>> {
-    let mut paths: Vec<PathBuf> = Vec::new();
-    for sink in plan.pipelines.iter().flat_map(|pipeline| &pipeline.sinks) {
-        if let SinkKind::Wasm(settings) = &sink.kind
-            && !paths.contains(&settings.path)
-        {
-            paths.push(settings.path.clone());
-        }
-    }
-    let mut components = Components::new();
-    if paths.is_empty() {
-        return Ok(components);
-    }
-    let no_host = |error: String| vec![Diagnostic::error("wasm::host", error)];
-    let host = wasm::Host::new(cache_dir.to_owned()).map_err(|error| no_host(error.to_string()))?;
-    let mut loading = JoinSet::new();
-    for path in paths {
-        let host = host.clone();
-        loading.spawn_blocking(move || {
-            let component = host.load(&path).map_err(|error| error.to_string());
-            (path, component)
-        });
-    }
-    while let Some(loaded) = loading.join_next().await {
-        let (path, component) = loaded.map_err(|error| no_host(error.to_string()))?;
-        components.insert(path, component);
-    }
-    Ok(components)
-}
-
-fn component(
-    plan: &Plan,
-    pipeline: &config::Pipeline,
-    sink: &config::Sink,
-    settings: &wasm::Settings,
-    components: &Components,
-    host: &Host,
-) -> Result<Arc<dyn Connect>, Vec<Diagnostic>> {
-    let error = |pointer: &str, message: String| plan.error_at(&pipeline.name, &sink.name, pointer, message);
-    let component = match components.get(&settings.path) {
-        Some(Ok(component)) => component,
-        Some(Err(message)) => return Err(vec![error("/path", message.clone())]),
-        None => return Err(vec![error("/path", "the component was not loaded".into())]),
-    };
-    let mut settings = settings.clone();
-    let schema = component.description().config_schema.as_ref();
-    if let Some(config) = plan.config_of(&pipeline.name, &sink.name, schema) {
-        settings.config = config;
-    }
-    if let Err(problems) = component.check_config(&settings.config) {
-        let place = |problem: wasm::Problem| error(&format!("/config{}", problem.place), problem.message);
-        return Err(problems.into_iter().map(place).collect());
-    }
-    let mut environment = BTreeMap::new();
-    for name in &settings.allow.env {
-        if let Some(value) = (host.environment)(name) {
-            environment.insert(name.clone(), value);
-        }
-    }
-    let concurrency = sink.delivery.concurrency.most();
-    match component.connect(&pipeline.name, &sink.name, &settings, &environment, concurrency) {
-        Ok(connector) => Ok(Arc::new(connector)),
-        Err(failure) => Err(vec![error("/allow", failure.to_string())]),
-    }
+    if problems.is_empty() { Ok(ends) } else { Err(problems) }
 }
 
 /// What the parts of one run share while they are built.
 struct Builder<'a> {
     plan: &'a Plan,
-    connects: Connects,
+    connects: BTreeMap<PathName, Arc<dyn Connect>>,
+    encoders: BTreeMap<PathName, Arc<dyn Encoder>>,
     store: Store,
     buffers: PathBuf,
     dead_letters: Segments,
@@ -471,8 +414,10 @@ impl Builder<'_> {
             path: path.clone(),
             settings,
             connect,
+            encoder: self.encoders.remove(path),
             dead_letters,
             buffer,
+            witness: None,
             metrics: metrics.clone(),
             keep_unfinished,
             give_up: self.signals.give_up.subscribe(),

@@ -13,6 +13,7 @@
 mod calls;
 mod defects;
 mod draw;
+mod encoder;
 mod gate;
 mod instances;
 mod letters;

@@ -22,7 +22,7 @@ use std::sync::Arc;
 
 use tokio::task::JoinSet;
 
-use super::build::{self, BuildError, Host, NOBODY};
+use super::build::{self, BuildError, Ends, Host, NOBODY};
 use super::data_dir::{DataDir, DataDirError};
 use super::feed::{Fan, Feed, FeedSignals, Outlet};
 use super::keys::Keys;
@@ -36,6 +36,8 @@ use crate::delivery::{
 };
 use crate::envelope::{Ledger, PathName};
 use crate::metrics::{PipelineMetrics, SinkMetrics, SourceMetrics};
+use crate::sink::Connect;
+use crate::sink::encode::Encoder;
 use crate::source::Resume;
 
 pub use counter::Outlook;
@@ -112,7 +114,8 @@ impl Replay {
 
     /// Everything that it takes to send what the outlook promises, not started yet.
     pub async fn build(self, plan: &Plan, host: &Host<'_>, outlook: &Outlook) -> Result<Pipelines, ReplayError> {
-        let mut connects = build::connects(&only(plan, outlook), host).await.map_err(BuildError::Config)?;
+        let Ends { mut connects, mut encoders } =
+            build::ends(&only(plan, outlook), host).await.map_err(BuildError::Config)?;
         let lock = match self.lock {
             Some(lock) => lock,
             None => ReplayLock::take(&self.directory)?,
@@ -133,8 +136,9 @@ impl Replay {
         let mut feeds = Vec::new();
         for path in outlook.destinations.keys() {
             if let (Some(sink), Some(connect)) = (sink_of(plan, path), connects.remove(path)) {
-                let restored = Restored::new(connect, builder.desk.clone());
-                feeds.push(builder.feed(path, sink, restored));
+                let connect = Arc::new(Restored::new(connect, builder.desk.clone()));
+                let encoder = encoders.remove(path).map(|encoder| Restored::new(encoder, builder.desk.clone()));
+                feeds.push(builder.feed(path, sink, connect, encoder.map(|encoder| Arc::new(encoder) as _)));
             }
         }
         let Builder { desk, overview, signals, .. } = builder;
@@ -153,7 +157,13 @@ struct Builder<'a> {
 }
 
 impl Builder<'_> {
-    fn feed(&mut self, path: &PathName, sink: &Sink, connect: Restored) -> Feed {
+    fn feed(
+        &mut self,
+        path: &PathName,
+        sink: &Sink,
+        connect: Arc<dyn Connect>,
+        encoder: Option<Arc<dyn Encoder>>,
+    ) -> Feed {
         let name: Arc<str> = path.to_string().into();
         let source = Arc::new(SourceMetrics::default());
         self.overview.sources.push(SourceView {
@@ -167,9 +177,11 @@ impl Builder<'_> {
         let delivery = Delivery::new(Parts {
             path: path.clone(),
             settings: settings(sink),
-            connect: Arc::new(connect),
+            connect,
+            encoder,
             dead_letters: dead_letters.clone(),
             buffer: None,
+            witness: Some(self.desk.clone()),
             metrics: metrics.clone(),
             // What is not sent stays where it is.
             keep_unfinished: false,

@@ -7,8 +7,9 @@ mod http;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
-use wasmtime_wasi::WasiCtx;
+use wasmtime_wasi::{Deterministic, HostMonotonicClock, HostWallClock, WasiCtx};
 
 use super::interfaces::{GRANT_DIRS, GRANT_ENV};
 use super::output::Output;
@@ -85,6 +86,16 @@ impl Capabilities {
         Ok(context.build())
     }
 
+    /// For an instance that is to give the same answers always: its clocks stand still, and what it draws is no surprise.
+    pub(super) fn inert(&self, stdout: Output, stderr: Output) -> WasiCtx {
+        let same = || Deterministic::new(vec![SAME]);
+        let mut context = WasiCtx::builder();
+        context.stdout(stdout).stderr(stderr).allow_tcp(false).allow_udp(false);
+        context.wall_clock(Still).monotonic_clock(Still);
+        context.secure_random(same()).insecure_random(same()).insecure_random_seed(u128::from_ne_bytes([SAME; 16]));
+        context.build()
+    }
+
     /// For one instance: what a guest that looks for it finds nothing of.
     pub(super) fn ungranted(&self) -> Ungranted {
         Ungranted { dirs: self.dirs.is_empty(), env: self.env.is_empty(), denials: Arc::clone(&self.denials) }
@@ -93,6 +104,32 @@ impl Capabilities {
     /// For one instance.
     pub(super) fn hooks(&self) -> Hooks {
         Hooks::new(Arc::clone(&self.http))
+    }
+}
+
+/// What is drawn where nothing may be left to chance: the same byte again and again.
+const SAME: u8 = 0x5a;
+
+/// A clock that stands still: at the beginning of the Unix epoch, or of anything.
+struct Still;
+
+impl HostWallClock for Still {
+    fn resolution(&self) -> Duration {
+        Duration::from_nanos(1)
+    }
+
+    fn now(&self) -> Duration {
+        Duration::ZERO
+    }
+}
+
+impl HostMonotonicClock for Still {
+    fn resolution(&self) -> u64 {
+        1
+    }
+
+    fn now(&self) -> u64 {
+        0
     }
 }
 

@@ -71,6 +71,7 @@ impl Component {
                 overlap,
                 stops_in_order: described.stops_in_order,
                 destination: None,
+                reads_events: false,
             },
         })
     }

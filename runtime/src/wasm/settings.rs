@@ -36,6 +36,20 @@ impl Settings {
     }
 }
 
+/// A wasm encoder, as it is configured: it has no I/O, so there is nothing to allow.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct EncoderSettings {
+    /// The component's file.
+    pub path: PathBuf,
+    /// What `open` gets: a JSON object.
+    #[serde(default = "empty_object")]
+    pub config: Value,
+    /// What it may take.
+    #[serde(default)]
+    pub limits: Limits,
+}
+
 fn empty_object() -> Value {
     Value::Object(serde_json::Map::new())
 }

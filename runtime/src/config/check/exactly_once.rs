@@ -3,7 +3,7 @@
 use crate::config::check::across::at;
 use crate::config::diagnostic::Diagnostic;
 use crate::config::document::Table;
-use crate::config::plan::{Pipeline, Sink, SinkKind, Source, SourceKind};
+use crate::config::plan::{Encoder, Pipeline, Sink, SinkKind, Source, SourceKind};
 use crate::delivery::{BufferKind, Concurrency, WhenFull};
 
 /// Reports what `exactly_once` can't be together with: one error for each.
@@ -27,6 +27,10 @@ pub(super) fn check(root: &Table, pipeline: &Pipeline, sources: &[&Source], prob
         if !stores_positions(&sink.kind) {
             let label = "it can't store positions together with its data";
             of.report(problems, &of.key(&["type"]), label, "remove `exactly_once`");
+        }
+        if matches!(sink.encoder, Some(Encoder::Wasm(_))) {
+            let label = "it may make several values of one event, and a position is about one event";
+            of.report(problems, &of.key(&["encoder"]), label, "take a built-in encoder, or remove `exactly_once`");
         }
         let dead_letters = ["pipeline", &pipeline.name, "dead_letters", "sink"];
         let takes_letters = pipeline.routing.dead_letters.as_ref().is_some_and(|to| to.sink == sink.name);

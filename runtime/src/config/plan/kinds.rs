@@ -114,6 +114,22 @@ kinds! {
     }
 }
 
+kinds! {
+    /// What a native sink sends of an event.
+    Encoder {
+        /// The payload.
+        Raw = "raw", sink::encode::raw::Settings;
+        /// One JSON object.
+        Json = "json", sink::encode::json::Settings;
+        /// One record of CSV.
+        Csv = "csv", sink::encode::csv::Settings;
+        /// A text with places that the event fills.
+        Template = "template", sink::encode::template::Settings;
+        /// What a component makes of it.
+        Wasm = "wasm", wasm::EncoderSettings;
+    }
+}
+
 impl SourceKind {
     /// The kinds that read bytes, and so have the settings of framing.
     pub(in crate::config) const FRAMED: &'static [&'static str] = &["stdin", "file"];

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::config::de::fields_of;
-use crate::config::{ConnectionKind, Routing, Settings, SinkKind, SourceKind};
+use crate::config::{ConnectionKind, Encoder, Routing, Settings, SinkKind, SourceKind};
 use crate::delivery;
 use crate::source;
 use crate::source::framing;
@@ -52,12 +52,13 @@ fn every_setting_is_named() {
         fields_of::<framing::Settings>(),
         fields_of::<delivery::Settings>(),
     ];
-    let kinds = [ConnectionKind::all_fields(), SinkKind::all_fields(), SourceKind::all_fields()].concat();
+    let own = [ConnectionKind::all_fields(), SinkKind::all_fields(), SourceKind::all_fields(), Encoder::all_fields()];
+    let kinds = own.concat();
     for field in tables.into_iter().chain(kinds).flatten() {
         let named = [format!("| `{field}` |"), format!("| `{field}.")].iter().any(|row| PAGE.contains(row));
         assert!(named, "docs/configuration.md does not have `{field}`");
     }
-    for kind in [ConnectionKind::TYPES, SinkKind::TYPES, SourceKind::TYPES].concat() {
+    for kind in [ConnectionKind::TYPES, SinkKind::TYPES, SourceKind::TYPES, Encoder::TYPES].concat() {
         assert!(PAGE.contains(&format!("`{kind}`")), "docs/configuration.md does not have the type `{kind}`");
     }
 }

@@ -17,6 +17,19 @@ pub(super) enum Told {
     Untried,
 }
 
+impl Told {
+    /// What counts for events that have several values.
+    fn weight(self) -> u8 {
+        match self {
+            Told::Written => 0,
+            Told::Untried => 1,
+            Told::Refused(FailureKind::Transient { .. }, _) => 2,
+            Told::Refused(FailureKind::Unknown, _) => 3,
+            Told::Refused(FailureKind::Rejected | FailureKind::Halted, _) => 4,
+        }
+    }
+}
+
 /// How a call ended.
 #[derive(Clone, Debug)]
 pub(super) enum End {
@@ -30,13 +43,24 @@ pub(super) enum End {
     Dropped,
 }
 
+/// One row of a batch: an event, or a value that an encoder made.
+#[derive(Clone, Debug)]
+pub(super) struct Row {
+    /// Its events.
+    pub(super) of: Vec<usize>,
+    /// Whether it is the first that was made of them; the others follow.
+    pub(super) first: bool,
+}
+
 /// A call in flight. Dropping it is how a call ends that does not return.
 pub(super) struct Call {
     pub(super) world: World,
     pub(super) path: usize,
     pub(super) instance: usize,
     pub(super) number: usize,
+    /// Each once, in order.
     pub(super) events: Vec<usize>,
+    pub(super) rows: Vec<Row>,
     /// For each event, how many assignments of its partition had ended when the call began.
     pub(super) ended_before: Vec<u32>,
     bytes: usize,
@@ -49,7 +73,15 @@ impl Call {
     pub(super) fn begin(world: &World, path: usize, instance: usize, batch: &Batch, context: &WriteContext) -> Call {
         world.with(|state| {
             state.count_call();
-            let events = state.numbers(path, batch);
+            let encoded = state.sink(path).is_some_and(|sink| sink.encoding.is_some());
+            let rows: Vec<Row> = match encoded {
+                true => state.values(path, batch),
+                false => {
+                    let row = |event| Row { of: vec![event], first: true };
+                    state.numbers(path, batch).into_iter().map(row).collect()
+                }
+            };
+            let events: Vec<usize> = rows.iter().filter(|row| row.first).flat_map(|row| row.of.clone()).collect();
             let number = state.calls;
             let call = Call {
                 world: world.clone(),
@@ -62,12 +94,28 @@ impl Call {
                 ended: false,
                 ended_before: state.ended_before(path, &events),
                 events,
+                rows,
             };
             let name = state.paths[path].name.clone();
             state.note(|| format!("{name} call {number} in instance {instance} of {:?}", call.events));
             state.begin_call(&call, context);
             call
         })
+    }
+
+    /// What is told of each event: the worst that is told of its rows.
+    pub(super) fn of_events(&self, told: &[Told]) -> Vec<Told> {
+        let mut of_events = Vec::with_capacity(self.events.len());
+        let mut rest = told;
+        for rows in self.rows.chunk_by(|_, row| !row.first) {
+            let (these, others) = rest.split_at(rows.len());
+            // The first of those that are equally bad.
+            let worse = |worst: Told, told: Told| if told.weight() > worst.weight() { told } else { worst };
+            let worst = these.iter().copied().reduce(worse).unwrap_or(Told::Untried);
+            of_events.extend(rows[0].of.iter().map(|_| worst));
+            rest = others;
+        }
+        of_events
     }
 
     pub(super) fn end(mut self, end: End) {
@@ -153,9 +201,11 @@ impl State {
             sink.contract.max_events.map_or(usize::MAX, |most| most.get()).min(sink.settings.batch_size.get());
         let most_bytes =
             sink.contract.max_bytes.map_or(u64::MAX, |most| most.get() as u64).min(sink.settings.batch_bytes);
-        let (events, bytes) = (call.events.len(), call.bytes as u64);
+        let (events, bytes) = (call.rows.len(), call.bytes as u64);
         let name = self.paths[call.path].name.clone();
-        if events == 0 || events > most_events || (events > 1 && bytes > most_bytes) {
+        // What hangs together goes together, however much it is.
+        let alone = call.rows.iter().skip(1).all(|row| !row.first);
+        if events == 0 || (!alone && (events > most_events || bytes > most_bytes)) {
             let most = format!("{most_events} events, {most_bytes} bytes");
             self.fail("limits", || format!("{name} gets a batch of {events} events, {bytes} bytes: at most {most}"));
         }
@@ -255,9 +305,10 @@ impl State {
             self.fail("deadline", || format!("{name} call {} went on after its deadline", call.number));
         }
         self.note(|| format!("{name} call {} ended: {end:?}", call.number));
-        self.end_late(call, if let End::Events(told) = &end { Some(told) } else { None });
+        let told = if let End::Events(told) = &end { Some(call.of_events(told)) } else { None };
+        self.end_late(call, told.as_deref());
         match end {
-            End::Events(told) => self.end_events(call, &told),
+            End::Events(told) => self.end_events(call, &call.of_events(&told)),
             End::Failed(kind, code) => self.end_whole(call, kind, code),
             End::Lost(code) => self.end_lost(call, code),
             End::Dropped if late => self.end_whole(call, FailureKind::Unknown, "timeout"),

@@ -60,6 +60,9 @@ const DEFECTS: &[(Defect, &[&str])] = &[
     (Defect::ForgetFlights, &["revoked"]),
     (Defect::AcknowledgeRevoked, &["revoked"]),
     (Defect::LetGoUnacknowledged, &["revoked"]),
+    (Defect::ForgetValue, &["together"]),
+    (Defect::SettleFirstValue, &["acknowledged", "saved", "counts", "lost", "dead-letters", "duplicates"]),
+    (Defect::CutGroup, &["together", "breaks"]),
 ];
 
 /// The invariant that a defect broke first, and in which schedule.

@@ -5,6 +5,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::time::sleep;
 
+use super::encoder::{FAILED, REFUSED};
 use super::schedule::Keeping;
 use super::world::{Path, State, World};
 use crate::delivery::{DeadLetter, DeadLetters, Outage, Unkept};
@@ -110,13 +111,15 @@ impl State {
             return;
         }
         let required = self.sink(path).is_none_or(|sink| sink.settings.required);
+        // Half of the memory is for values then.
+        let encoded = self.sink(path).is_some_and(|sink| sink.encoding.is_some());
         let Path { name, queue, real_gate, .. } = &self.paths[path];
         let fits = |bytes: u64, most| bytes == 0 || bytes + letter.batch.bytes() as u64 <= most;
         let problem = if required {
             Some("though it is required")
         } else if real_gate.as_ref().is_none_or(|gate| gate.closed().is_none()) {
             Some("while its gate is open")
-        } else if queue.as_ref().is_none_or(|queue| fits(queue.bytes(), queue.max_bytes())) {
+        } else if !encoded && queue.as_ref().is_none_or(|queue| fits(queue.bytes(), queue.max_bytes())) {
             Some("while its queue has room")
         } else {
             None
@@ -156,6 +159,7 @@ impl State {
         let (kind, code) = (letter.failure.kind, &*letter.failure.code);
         let Path { name, takes, events, open_failed, .. } = &self.paths[path];
         let (name, takes, now, open_failed) = (name.clone(), takes[event], &events[event].now, *open_failed);
+        let of_encoder = code == REFUSED || (letter.attempts == 0 && FAILED.contains(&code));
         let problem = if now.spent() > now.handed {
             Some(format!("it is done or in flight already, and was handed over {} times", now.handed))
         } else if self.paths[path].sink.is_none() {
@@ -164,6 +168,8 @@ impl State {
             Some("it is not for this sink".into())
         } else if code == GATE_CLOSED {
             (letter.attempts > 0).then(|| "it was turned away before any attempt".into())
+        } else if of_encoder {
+            self.check_encoder_letter(path, event, code)
         } else if code == "stopped" {
             let allowed = self.given_up.is_some() && !self.schedule.replayable;
             (!allowed).then(|| "no unfinished event has to be kept".into())
@@ -187,7 +193,7 @@ impl State {
         let sink = self.sink(path)?;
         let retry = &sink.settings.retry;
         let now = &self.paths[path].events[event].now;
-        if now.handed > 1 || ["stopped", GATE_CLOSED].contains(&&*letter.failure.code) || self.paths[path].open_failed {
+        if now.handed > 1 || letter.attempts == 0 || self.paths[path].open_failed {
             return None;
         }
         // Beside other calls in its instance, breaking it is not charged the first time.

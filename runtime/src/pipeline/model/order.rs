@@ -1,6 +1,7 @@
 //! Which events of a sink keep their order, and which go together.
 
 use super::calls::Call;
+use super::schedule::Encoding;
 use super::world::State;
 use crate::delivery::{Order, WhenFull};
 
@@ -22,7 +23,12 @@ impl State {
         let what = &self.schedule.events[event];
         let by_key = settings.order == Order::Key && settings.concurrency.most().get() > 1;
         let key = what.key(keyed).filter(|_| by_key);
+        let merges = sink.encoding.as_ref().is_some_and(Encoding::merges);
         if !ordered || settings.buffer.when_full != WhenFull::Block || (by_key && key.is_none()) {
+            return None;
+        }
+        // What is merged goes where the last of it goes.
+        if merges && (by_key || sink.destination.is_some()) {
             return None;
         }
         let destination = sink.destination.and_then(|by| by.of(what, keyed));
@@ -44,7 +50,8 @@ impl State {
     pub(super) fn check_destination(&mut self, call: &Call) {
         let Some(by) = self.sink(call.path).and_then(|sink| sink.destination) else { return };
         let keyed = self.paths[call.path].keyed;
-        let mut destinations = call.events.iter().map(|event| by.of(&self.schedule.events[*event], keyed));
+        let lasts = call.rows.iter().filter_map(|row| row.of.last());
+        let mut destinations = lasts.map(|event| by.of(&self.schedule.events[*event], keyed));
         let first = destinations.next();
         if destinations.any(|other| Some(other) != first) {
             let name = self.paths[call.path].name.clone();
@@ -61,7 +68,7 @@ impl State {
         let (alone, run) = (sink.settings.concurrency.most().get() == 1, self.began);
         let path = &mut self.paths[call.path];
         let earliest = path.instances[call.instance].passed();
-        if !path.rate.call(rate, call.events.len(), run, earliest, alone) {
+        if !path.rate.call(rate, call.rows.len(), run, earliest, alone) {
             let name = path.name.clone();
             self.fail("rate", || format!("{name} gets {:?} earlier than {rate} allows", call.events));
         }

@@ -33,7 +33,7 @@ struct Leaving {
 impl Now {
     /// Times that it was handed over and that are used up.
     pub(super) fn spent(&self) -> u32 {
-        self.told + self.dead + self.in_flight + self.keeping + self.late + self.revoked
+        self.told + self.dead + self.left_out + self.in_flight + self.keeping + self.late + self.revoked
     }
 
     /// Whether the partition of each of its assignments was taken away before it came to its end.

@@ -11,7 +11,7 @@ use super::letters::Letters;
 use super::schedule::{KEY, Pipeline, Run, Schedule};
 use super::verify::Ended;
 use super::world::{NOBODY, Violation, World};
-use super::{sink, source};
+use super::{encoder, sink, source};
 use crate::delivery::{Delivery, ExactlyOnceParts, Parts, Stopped};
 use crate::envelope::{Ledger, PathName};
 use crate::expr::{Condition, Template};
@@ -20,6 +20,7 @@ use crate::pipeline::feed::{Fan, Feed, FeedError, FeedSignals, Outlet};
 use crate::pipeline::keys::Keys;
 use crate::pipeline::positions::{SavedSource, Store};
 use crate::pipeline::route::Router;
+use crate::sink::encode::Encoder;
 
 /// No schedule takes longer, in virtual time.
 const FOREVER: Duration = Duration::from_secs(3000);
@@ -229,8 +230,13 @@ fn fan(
             path: path.clone(),
             settings: plan.settings.clone(),
             connect: Arc::new(connect),
+            encoder: plan
+                .encoding
+                .clone()
+                .map(|encoding| Arc::new(encoder::Scripted::new(world.clone(), at, encoding)) as Arc<dyn Encoder>),
             dead_letters: Arc::new(Letters(world.clone())),
             buffer: None,
+            witness: None,
             metrics: metrics.clone(),
             keep_unfinished: !state.schedule.replayable,
             give_up: signals.give_up(),

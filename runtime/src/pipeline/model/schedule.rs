@@ -68,6 +68,7 @@ pub(super) struct Sink {
     pub(super) contract: Contract,
     /// As in the contract.
     pub(super) destination: Option<Destination>,
+    pub(super) encoding: Option<Encoding>,
     /// What it does with an event, attempt after attempt; after the last entry it writes it.
     pub(super) acts: BTreeMap<usize, Vec<Act>>,
     /// What it does when it is asked what it has, or gets positions alone, time after time; after the last entry it
@@ -78,6 +79,40 @@ pub(super) struct Sink {
     pub(super) closes: Vec<Closing>,
     /// How long a call takes, before and after it writes.
     pub(super) takes: (u64, u64),
+}
+
+/// What a sink's encoder does.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Encoding {
+    /// Of each event it makes one value, but of these.
+    pub(super) shapes: BTreeMap<usize, Shape>,
+    /// How often it can't be opened at first.
+    pub(super) closed: u32,
+    /// Milliseconds that a call takes.
+    pub(super) takes: u64,
+    /// Never more events than this in one call.
+    pub(super) max_events: Option<NonZeroUsize>,
+}
+
+impl Encoding {
+    /// Whether it makes one value of several events.
+    pub(super) fn merges(&self) -> bool {
+        self.shapes.values().any(|shape| matches!(shape, Shape::Merged(_)))
+    }
+}
+
+/// What an encoder makes of an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Shape {
+    Nothing,
+    Several(u32),
+    /// One value of this event and those that come next in the call, so many of them.
+    Merged(u32),
+    Refused,
+    /// The whole call fails.
+    Fails,
+    Breaks,
+    Hangs,
 }
 
 /// A condition.
@@ -279,8 +314,12 @@ fn sink(rng: &mut Rng, events: usize, trouble: u64, replayable: bool) -> Sink {
     let opens = (0..troubles).map(|_| opening(rng)).collect();
     let closes = (0..troubles).map(|_| closing(rng)).collect();
     let takes = if rng.percent(40) { (rng.below(20), rng.below(20)) } else { (0, 0) };
-    let sink = Sink { when, settings, contract, destination, acts, asks: Vec::new(), opens, closes, takes };
-    if replayable && rng.percent(20) { exactly_once(rng, sink, troubles) } else { sink }
+    let asks = Vec::new();
+    let sink = Sink { when, settings, contract, destination, encoding: None, acts, asks, opens, closes, takes };
+    let sink = if replayable && rng.percent(20) { exactly_once(rng, sink, troubles) } else { sink };
+    // Drawn last, so that what was drawn before stays what it was.
+    let encoding = (rng.percent(25) && !sink.settings.exactly_once).then(|| encoding(rng, events));
+    Sink { encoding, ..sink }
 }
 
 /// With the settings that this needs, and what the sink promises in return.
@@ -299,6 +338,29 @@ fn exactly_once(rng: &mut Rng, mut sink: Sink, troubles: u64) -> Sink {
     }
     sink.asks = (0..troubles).map(|_| opening(rng)).collect();
     sink
+}
+
+fn encoding(rng: &mut Rng, events: usize) -> Encoding {
+    let odd = rng.pick(&[0, 20, 20, 60]);
+    let bad = rng.pick(&[0, 0, 5, 20]);
+    let mut shapes = BTreeMap::new();
+    for event in 0..events {
+        let shape = if rng.percent(bad) {
+            rng.pick(&[Shape::Refused, Shape::Refused, Shape::Fails, Shape::Fails, Shape::Breaks, Shape::Hangs])
+        } else if rng.percent(odd) {
+            let more = rng.within(2, 4) as u32;
+            rng.pick(&[Shape::Nothing, Shape::Several(more), Shape::Several(more), Shape::Merged(more)])
+        } else {
+            continue;
+        };
+        shapes.insert(event, shape);
+    }
+    Encoding {
+        shapes,
+        closed: rng.pick(&[0, 0, 0, 0, 1, 3]),
+        takes: rng.pick(&[0, 0, 0, 5, 20]),
+        max_events: rng.percent(10).then(|| nonzero(rng.scale(8))),
+    }
 }
 
 fn opening(rng: &mut Rng) -> Opening {

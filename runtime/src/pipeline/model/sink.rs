@@ -251,10 +251,10 @@ impl Open {
 
 impl State {
     fn plan(&mut self, call: &Call, ordered: bool) -> Plan {
-        let mut told = vec![Told::Untried; call.events.len()];
+        let mut told = vec![Told::Untried; call.rows.len()];
         let plan = self.plan_rows(call, ordered, &mut told);
         let answers = matches!(plan.how, How::Events(..));
-        for (event, told) in call.events.iter().zip(&told) {
+        for (event, told) in call.events.iter().zip(&call.of_events(&told)) {
             // The answer may come too late, and the sink goes on behind what it rejects.
             let forgotten = match told {
                 Told::Refused(FailureKind::Rejected, _) => true,
@@ -270,9 +270,9 @@ impl State {
         let stops = ordered && self.sink(call.path).is_some_and(|sink| sink.contract.stops_in_order);
         let once = self.paths[call.path].has.is_some();
         let (mut slow, mut stopped_at) = (0, None);
-        for (row, event) in call.events.iter().enumerate() {
-            let act = self.act(call.path, *event);
-            let before = || written(&call.events, told);
+        for (row, what) in call.rows.iter().enumerate() {
+            let act = what.of.last().and_then(|event| self.act(call.path, *event));
+            let before = || written(call, told);
             let all = || call.events.clone();
             let plan = |wrote, how| Plan { wrote, slow, how };
             told[row] = match act {
@@ -310,7 +310,7 @@ impl State {
                 break;
             }
         }
-        Plan { wrote: written(&call.events, told), slow, how: How::Events(told.to_vec(), stopped_at) }
+        Plan { wrote: written(call, told), slow, how: How::Events(told.to_vec(), stopped_at) }
     }
 
     /// What the sink does with an event this time.
@@ -325,8 +325,10 @@ impl State {
     }
 }
 
-fn written(events: &[usize], told: &[Told]) -> Vec<usize> {
-    let written = events.iter().zip(told).filter(|(_, told)| **told == Told::Written);
+/// The events that the sink has all of.
+fn written(call: &Call, told: &[Told]) -> Vec<usize> {
+    let told = call.of_events(told);
+    let written = call.events.iter().zip(told).filter(|(_, told)| *told == Told::Written);
     written.map(|(event, _)| *event).collect()
 }
 

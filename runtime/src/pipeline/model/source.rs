@@ -288,8 +288,9 @@ impl State {
         let schedule = self.schedule.clone();
         let ended = self.ended(numbers);
         for path in &mut self.paths {
-            let most =
-                path.sink.map(|(pipeline, sink)| schedule.pipelines[pipeline].sinks[sink].settings.buffer.bound());
+            let sink = path.sink.map(|(pipeline, sink)| &schedule.pipelines[pipeline].sinks[sink]);
+            // Beside an encoder, half of it is for events.
+            let most = sink.map(|sink| sink.settings.buffer.bound() / if sink.encoding.is_some() { 2 } else { 1 });
             // Keys that the pipeline gives take a few bytes more.
             let bytes = bytes + if path.keyed { 16 * numbers.len() } else { 0 };
             path.oversized |= most.is_some_and(|most| bytes as u64 > most);

@@ -109,15 +109,19 @@ impl State {
         }
         let told: u64 = events.iter().map(|event| u64::from(event.now.told)).sum();
         let dead: u64 = events.iter().map(|event| u64::from(event.now.dead)).sum();
+        let left: u64 = events.iter().map(|event| u64::from(event.now.left_out)).sum();
         let (written, dead_lettered) = (metrics.written.get(), metrics.dead_lettered.get());
         let (taken, abandoned) = (metrics.events.get(), metrics.abandoned.get());
-        let done = written + dead_lettered + metrics.dropped.get() + abandoned + metrics.revoked.get();
+        let left_out = metrics.left_out.get();
+        let done = written + dead_lettered + left_out + metrics.dropped.get() + abandoned + metrics.revoked.get();
         let name = name.clone();
         // What a sink turned out to have was not told event by event.
         let told = if has.is_some() { written.max(told) } else { told };
         if (written, dead_lettered) != (told, dead) {
             let counted = format!("{written} written and {dead_lettered} dead letters");
             self.fail("counts", || format!("{name} counts {counted}, not {told} and {dead}"));
+        } else if left_out != left {
+            self.fail("counts", || format!("{name} counts {left_out} events that were left out, not {left}"));
         } else if taken != done {
             self.fail("counts", || format!("{name} counts {taken} events, of which {done} have ended"));
         } else if abandoned > 0 && self.given_up.is_none() {

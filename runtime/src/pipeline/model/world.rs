@@ -7,6 +7,8 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use super::calls::Row;
+use super::encoder::Told;
 use super::gate::GateModel;
 use super::instances::{Instance, Openings};
 use super::once::Has;
@@ -85,6 +87,10 @@ pub(super) struct Path {
     pub(super) opened: usize,
     pub(super) closed: usize,
     pub(super) opening: Openings,
+    /// How often its encoder was opened, or was not.
+    pub(super) encoder_opened: u32,
+    /// Calls of its encoder in a row that made nothing.
+    pub(super) encoder_fruitless: u32,
     /// In this run opening failed, which charges events that the sink does not get to see.
     pub(super) open_failed: bool,
     pub(super) gate: GateModel,
@@ -132,6 +138,8 @@ pub(super) struct Now {
     /// Times that it was reported written.
     pub(super) told: u32,
     pub(super) dead: u32,
+    /// Times that the encoder left it out.
+    pub(super) left_out: u32,
     pub(super) in_flight: u32,
     /// Times that it is on its way to the dead letters.
     pub(super) keeping: u32,
@@ -246,6 +254,7 @@ impl State {
             path.opening = Openings::default();
             (path.in_flight, path.bytes, path.oversized) = (0, 0, false);
             path.open_failed = false;
+            path.encoder_fruitless = 0;
             path.gate = GateModel::default();
             path.dropped += path.metrics.dropped.get();
             path.metrics = Arc::default();
@@ -275,6 +284,43 @@ impl State {
             self.fail("whole", || format!("{name} got an event at {partition}/{position} that is not what was read"));
         }
         numbers
+    }
+
+    /// The events of each value of a batch that an encoder made. What the values carry is compared on the way, and that no
+    /// event has values elsewhere.
+    pub(super) fn values(&mut self, path: usize, batch: &Batch) -> Vec<Row> {
+        let mut values: Vec<Told> = Vec::with_capacity(batch.len());
+        let mut problem = None;
+        for row in 0..batch.len() {
+            let Ok(told) = serde_json::from_slice::<Told>(batch.payload().value(row)) else {
+                problem = Some(format!("what no encoder made in row {row}"));
+                break;
+            };
+            let last = told.of.last().copied().unwrap_or(0);
+            let (event, position) = (&self.schedule.events[last], batch.origin().positions()[row]);
+            let partition = partition_number(batch.origin().partition_of(row));
+            let latest = told.of.iter().max().map_or(0, |event| *event as i64);
+            if (event.partition, event.position) != (partition, position) || batch.timestamps()[row] != latest {
+                problem = Some(format!("{told:?} in the place of another event, {partition}/{position}"));
+            } else if !event.carries(last, batch, row, self.paths[path].keyed) {
+                problem = Some(format!("{told:?} with another event than event {last} beside it"));
+            }
+            let fits = match values.last() {
+                Some(before) if before.part + 1 < before.parts => {
+                    (&told.of, told.part) == (&before.of, before.part + 1)
+                }
+                _ => told.part == 0,
+            };
+            if !fits || (row + 1 == batch.len() && told.part + 1 != told.parts) {
+                problem = Some(format!("{told:?} after {:?} without what belongs to them", values.last()));
+            }
+            values.push(told);
+        }
+        if let Some(problem) = problem {
+            let name = self.paths[path].name.clone();
+            self.fail("together", || format!("{name} gets {problem}"));
+        }
+        values.into_iter().map(|told| Row { of: told.of, first: told.part == 0 }).collect()
     }
 
     /// Whether nothing of this event is left to do on a path.
@@ -340,11 +386,14 @@ impl Schedule {
 
 impl super::schedule::Event {
     fn is_in(&self, number: usize, batch: &Batch, row: usize, keyed: bool) -> bool {
+        self.carries(number, batch, row, keyed) && batch.timestamps()[row] == number as i64
+    }
+
+    fn carries(&self, number: usize, batch: &Batch, row: usize, keyed: bool) -> bool {
         use arrow_array::Array;
         let value = |column: &arrow_array::BinaryArray| column.is_valid(row).then(|| column.value(row).to_vec());
-        value(batch.payload()) == self.payload(number).map(String::into_bytes)
+        value(batch.unencoded()) == self.payload(number).map(String::into_bytes)
             && batch.key().and_then(value) == self.key(keyed).map(|key| key_text(key).into_bytes())
-            && batch.timestamps()[row] == number as i64
     }
 }
 
@@ -405,6 +454,8 @@ impl Path {
             opened: 0,
             closed: 0,
             opening: Openings::default(),
+            encoder_opened: 0,
+            encoder_fruitless: 0,
             open_failed: false,
             gate: GateModel::default(),
             keyed,

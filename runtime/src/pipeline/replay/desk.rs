@@ -17,7 +17,7 @@ type Place = (u64, u64);
 /// Keeps what does not travel with an event, from reading until its letter is marked, and marks.
 pub(super) struct Desk {
     stories: Mutex<HashMap<Place, Story>>,
-    marks: Mutex<Marks>,
+    marks: Arc<Mutex<Marks>>,
     failed: Arc<Mutex<Option<String>>>,
     signals: Signals,
 }
@@ -33,7 +33,7 @@ struct Story {
 
 impl Desk {
     pub(super) fn new(marks: Marks, signals: Signals) -> Desk {
-        Desk { stories: Mutex::default(), marks: Mutex::new(marks), failed: Arc::default(), signals }
+        Desk { stories: Mutex::default(), marks: Arc::new(Mutex::new(marks)), failed: Arc::default(), signals }
     }
 
     /// What kept letters from being marked, if anything ever does.
@@ -86,7 +86,7 @@ impl Desk {
 
     /// The letters of some events of a batch are done. Returns once that is durable, or known to fail: then the replay
     /// stops, because it could not be said later what was sent.
-    pub(super) async fn done(self: &Arc<Desk>, batch: &Batch, rows: &RowSet) {
+    pub(super) async fn mark(&self, batch: &Batch, rows: &RowSet) {
         let all: Vec<Option<Place>> = places(batch).collect();
         let places = rows.ranges().iter().flat_map(|range| &all[range.start as usize..range.end as usize]);
         let lines: Vec<(u64, Range<u64>)> = {
@@ -100,9 +100,9 @@ impl Desk {
         if lines.is_empty() {
             return;
         }
-        let desk = self.clone();
+        let marks = self.marks.clone();
         // Goes on even if whoever waits is given up: what is written is not to be sent again.
-        let marking = tokio::task::spawn_blocking(move || locked(&desk.marks).mark(&lines));
+        let marking = tokio::task::spawn_blocking(move || locked(&marks).mark(&lines));
         let failed = match marking.await {
             Ok(Ok(())) => {
                 // Not before: whoever is given up meanwhile tries the same events again.
@@ -173,10 +173,10 @@ pub(super) mod tests {
         assert_eq!((restored.origin().partition_of(1).as_str(), restored.origin().positions()), ("f@1", &[70, 30][..]));
         let past = desk.past(&batch);
         assert_eq!((past[0].attempts, past[0].replays), (2, 1));
-        desk.done(&batch, &RowSet::from_rows(vec![1])).await;
+        desk.mark(&batch, &RowSet::from_rows(vec![1])).await;
         assert_eq!(left(folder.path()), 1);
         assert!(desk.restore(&batch.slice(0..1)).is_ok() && desk.restore(&batch).is_err());
-        desk.done(&batch, &RowSet::all(1)).await;
+        desk.mark(&batch, &RowSet::all(1)).await;
         assert_eq!(left(folder.path()), 0);
     }
 
@@ -185,7 +185,7 @@ pub(super) mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (desk, batch) = taken(folder.path());
         std::fs::create_dir(folder.path().join("00000004.done")).unwrap();
-        desk.done(&batch, &RowSet::all(2)).await;
+        desk.mark(&batch, &RowSet::all(2)).await;
         assert!(locked(&desk.failed()).is_some());
         assert!(*desk.signals.give_up.subscribe().borrow());
     }

@@ -1,4 +1,5 @@
-//! The two ends of the way of a letter: the sink, and the dead letters once more. Both mark what is final there.
+//! The ends of the way of a letter: the sink and its encoder, which get events as they were when they were read first, and
+//! the dead letters once more. What is final is marked.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -7,65 +8,79 @@ use async_trait::async_trait;
 
 use super::desk::Desk;
 use crate::batch::{Batch, Partition, RowSet};
-use crate::delivery::{DeadLetter, DeadLetters, Segments, Unkept, encode};
+use crate::delivery::{DeadLetter, DeadLetters, Segments, Unkept, Witness, encode};
+use crate::sink::encode::{Contract as EncoderContract, Encode, Encoded, Encoder};
 use crate::sink::{Connect, Contract, Failure, Outcome, Sink, WriteContext, WriteError};
 
-/// A sink that gets events as they were when they were read first. What it has written is marked.
-pub(super) struct Restored {
-    connect: Arc<dyn Connect>,
+/// A sink or an encoder that gets events as they were when they were read first.
+pub(super) struct Restored<T> {
+    of: T,
     desk: Arc<Desk>,
 }
 
-impl Restored {
-    pub(super) fn new(connect: Arc<dyn Connect>, desk: Arc<Desk>) -> Restored {
-        Restored { connect, desk }
+impl<T> Restored<T> {
+    pub(super) fn new(of: T, desk: Arc<Desk>) -> Restored<T> {
+        Restored { of, desk }
+    }
+
+    fn restore(&self, batch: &Batch) -> Result<Batch, WriteError> {
+        let defect = |error: arrow_schema::ArrowError| Failure::transient("replay", error.to_string());
+        Ok(self.desk.restore(batch).map_err(defect)?)
     }
 }
 
 #[async_trait]
-impl Connect for Restored {
+impl Connect for Restored<Arc<dyn Connect>> {
     fn contract(&self) -> &Contract {
-        self.connect.contract()
+        self.of.contract()
     }
 
     async fn open(&self, instance: u32) -> Result<Arc<dyn Sink>, Failure> {
-        Ok(Arc::new(RestoredSink { sink: self.connect.open(instance).await?, desk: self.desk.clone() }))
+        Ok(Arc::new(Restored::new(self.of.open(instance).await?, self.desk.clone())))
     }
 
     /// Letters are not what positions are about: a replay never asks.
     async fn stored(&self, saved: &BTreeMap<Partition, u64>) -> Result<BTreeMap<Partition, u64>, Failure> {
-        self.connect.stored(saved).await
+        self.of.stored(saved).await
     }
-}
-
-struct RestoredSink {
-    sink: Arc<dyn Sink>,
-    desk: Arc<Desk>,
 }
 
 #[async_trait]
-impl Sink for RestoredSink {
+impl Sink for Restored<Arc<dyn Sink>> {
     async fn write(&self, batch: &Batch, context: &WriteContext) -> Result<Outcome, WriteError> {
-        let defect = |error: arrow_schema::ArrowError| Failure::transient("replay", error.to_string());
-        let restored = self.desk.restore(batch).map_err(defect)?;
-        let outcome = self.sink.write(&restored, context).await?;
-        self.desk.done(batch, &written(&outcome, batch.len())).await;
-        Ok(outcome)
+        self.of.write(&self.restore(batch)?, context).await
     }
 
     async fn close(&self) -> Result<(), Failure> {
-        self.sink.close().await
+        self.of.close().await
     }
 }
 
-/// The events of which the sink says that it has them.
-fn written(outcome: &Outcome, events: usize) -> RowSet {
-    match outcome {
-        Outcome::Written => RowSet::all(events),
-        Outcome::Partial { refused, stopped_at } => {
-            let tried = RowSet::range(0..*stopped_at);
-            refused.iter().fold(tried, |rows, refusal| rows.without(&refusal.rows))
-        }
+#[async_trait]
+impl Encoder for Restored<Arc<dyn Encoder>> {
+    fn contract(&self) -> &EncoderContract {
+        self.of.contract()
+    }
+
+    async fn open(&self) -> Result<Box<dyn Encode>, Failure> {
+        Ok(Box::new(Restored::new(self.of.open().await?, self.desk.clone())))
+    }
+}
+
+#[async_trait]
+impl Encode for Restored<Box<dyn Encode>> {
+    /// The delivery gives values the origins of the events that it has, which are places of letters.
+    async fn encode(&mut self, events: &Batch) -> Result<Encoded, WriteError> {
+        let restored = self.restore(events)?;
+        self.of.encode(&restored).await
+    }
+}
+
+/// What the sink has, or what its encoder left out, is marked.
+#[async_trait]
+impl Witness for Desk {
+    async fn done(&self, events: &Batch) {
+        self.mark(events, &RowSet::all(events.len())).await;
     }
 }
 
@@ -90,7 +105,7 @@ impl DeadLetters for Renewed {
         let lines =
             encode(&DeadLetter { batch: &restored, ..letter }, |row| past.get(row).cloned().unwrap_or_default());
         self.files.keep(lines.map_err(|error| failed(error.to_string()))?).await?;
-        self.desk.done(letter.batch, &RowSet::all(letter.batch.len())).await;
+        self.desk.mark(letter.batch, &RowSet::all(letter.batch.len())).await;
         Ok(())
     }
 }
@@ -101,7 +116,6 @@ mod tests {
     use crate::delivery::{Filter, Scan, Snapshot};
     use crate::envelope::PathName;
     use crate::pipeline::replay::desk::tests::taken;
-    use crate::sink::Refusal;
 
     #[tokio::test]
     async fn what_fails_again_is_marked_only_once_it_is_kept_anew() {
@@ -122,15 +136,5 @@ mod tests {
         let roomy = Renewed::new(Segments::new(folder.path().into(), 1 << 20), desk);
         roomy.put(letter).await.unwrap();
         assert_eq!(left(), [(5, 70, 1), (5, 30, 1)]);
-    }
-
-    #[test]
-    fn only_what_the_sink_says_it_has_is_written() {
-        let rows = |rows: &[u32]| RowSet::from_rows(rows.to_vec());
-        let refusal = |numbers: &[u32]| Refusal { rows: rows(numbers), failure: Failure::transient("busy", "") };
-        let outcome = Outcome::new(10, vec![refusal(&[1, 4]), refusal(&[5])], Some(7)).unwrap();
-        assert_eq!(written(&outcome, 10), rows(&[0, 2, 3, 6]));
-        assert_eq!(written(&Outcome::Written, 3), rows(&[0, 1, 2]));
-        assert_eq!(written(&Outcome::new(3, vec![], Some(0)).unwrap(), 3), rows(&[]));
     }
 }

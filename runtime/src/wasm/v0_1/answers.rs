@@ -6,26 +6,34 @@ use crate::batch::RowSet;
 use crate::sink::{Failure, FailureKind, Outcome, Refusal, WriteError};
 use crate::units::text;
 
-/// Makes the conversions for the types of one world: each world has types of its own, with the same fields.
+/// Makes the conversion of failures for the types of one world: each world has types of its own, with the same fields.
+macro_rules! failures {
+    ($events:path) => {
+        use $events as events;
+
+        /// A failure, its text bounded and cleaned.
+        pub(in crate::wasm) fn failure(failure: events::Failure) -> Failure {
+            let kind = match failure.kind {
+                events::FailureKind::Transient(after) => super::transient(after),
+                events::FailureKind::Rejected => FailureKind::Rejected,
+                events::FailureKind::Unknown => FailureKind::Unknown,
+                events::FailureKind::Halted => FailureKind::Halted,
+            };
+            let message = text::clean(&failure.message, text::MAX_MESSAGE);
+            Failure::new(kind, text::code(&failure.code), message)
+        }
+    };
+}
+
+/// The same for a world whose calls answer with reports.
 macro_rules! answers {
     ($module:ident, $events:path, $writing:path) => {
         pub(in crate::wasm) mod $module {
-            use $events as events;
             use $writing as writing;
 
             use super::*;
 
-            /// A failure, its text bounded and cleaned.
-            pub(in crate::wasm) fn failure(failure: events::Failure) -> Failure {
-                let kind = match failure.kind {
-                    events::FailureKind::Transient(after) => super::transient(after),
-                    events::FailureKind::Rejected => FailureKind::Rejected,
-                    events::FailureKind::Unknown => FailureKind::Unknown,
-                    events::FailureKind::Halted => FailureKind::Halted,
-                };
-                let message = text::clean(&failure.message, text::MAX_MESSAGE);
-                Failure::new(kind, text::code(&failure.code), message)
-            }
+            failures!($events);
 
             /// What became of a batch of `rows` events.
             pub(in crate::wasm) fn outcome(
@@ -46,6 +54,12 @@ answers!(
     crate::wasm::v0_1::concurrent::sump::sink::events,
     crate::wasm::v0_1::concurrent::sump::sink::writing
 );
+
+pub(in crate::wasm) mod encoder {
+    use super::*;
+
+    failures!(crate::wasm::v0_1::encoder::sump::sink::events);
+}
 
 fn transient(after: Option<u32>) -> FailureKind {
     FailureKind::Transient { after: after.map(|after| Duration::from_millis(after.into())) }

@@ -2,35 +2,43 @@
 
 use crate::wasm::columns::{Column, Columns, Pairs};
 
-/// For the plain world: borrowed.
-pub(in crate::wasm) mod plain {
-    use super::{Column, Columns, Pairs};
-    use crate::batch::Run;
-    use crate::wasm::v0_1::plain::sump::sink::events;
+/// Makes the conversion for a world whose calls borrow: each has types of its own, with the same fields.
+macro_rules! borrowed {
+    ($module:ident, $events:path, $batch:ident, $column:ident, $headers:ident) => {
+        pub(in crate::wasm) mod $module {
+            use $events as events;
 
-    pub(in crate::wasm) fn runs(runs: &[Run], into: &mut Vec<events::Run>) {
-        into.clear();
-        into.extend(runs.iter().map(|run| events::Run { start: run.start, partition: run.partition }));
-    }
+            use super::{Column, Columns, Pairs};
+            use crate::batch::Run;
 
-    pub(in crate::wasm) fn batch<'a>(columns: &'a Columns<'a>, runs: &'a [events::Run]) -> events::Batch<'a> {
-        events::Batch {
-            payload: column(columns.payload),
-            key: columns.key.map(column),
-            timestamps: columns.timestamps,
-            headers: columns.headers.map(headers),
-            origin: events::Origin { partitions: &columns.partitions, runs, positions: columns.positions },
+            pub(in crate::wasm) fn runs(runs: &[Run], into: &mut Vec<events::Run>) {
+                into.clear();
+                into.extend(runs.iter().map(|run| events::Run { start: run.start, partition: run.partition }));
+            }
+
+            pub(in crate::wasm) fn batch<'a>(columns: &'a Columns<'a>, runs: &'a [events::Run]) -> events::$batch<'a> {
+                events::$batch {
+                    payload: column(columns.payload),
+                    key: columns.key.map(column),
+                    timestamps: columns.timestamps,
+                    headers: columns.headers.map(headers),
+                    origin: events::Origin { partitions: &columns.partitions, runs, positions: columns.positions },
+                }
+            }
+
+            fn column(column: Column) -> events::$column {
+                events::$column { offsets: column.offsets, bytes: column.bytes, validity: column.validity }
+            }
+
+            fn headers(pairs: Pairs) -> events::$headers {
+                events::$headers { offsets: pairs.offsets, names: column(pairs.names), values: column(pairs.values) }
+            }
         }
-    }
-
-    fn column(column: Column) -> events::Column {
-        events::Column { offsets: column.offsets, bytes: column.bytes, validity: column.validity }
-    }
-
-    fn headers(pairs: Pairs) -> events::Headers {
-        events::Headers { offsets: pairs.offsets, names: column(pairs.names), values: column(pairs.values) }
-    }
+    };
 }
+
+borrowed!(plain, crate::wasm::v0_1::plain::sump::sink::events, Batch, Column, Headers);
+borrowed!(encoder, crate::wasm::v0_1::encoder::sump::sink::events, Batch, ColumnParam, HeadersParam);
 
 /// For the async world, whose calls own what they are given.
 pub(in crate::wasm) mod concurrent {

@@ -36,7 +36,7 @@ impl Whole {
         let buffer = Buffer::on(disk, parts, "memory").unwrap();
         let mut ledger = Ledger::new();
         let path = ledger.path(name, BTreeMap::new(), metrics.clone());
-        let queue = Queue::new(&settings, Some(buffer.clone()));
+        let queue = Queue::new(&settings, Some(buffer.clone()), false);
         Whole { queue, buffer, metrics, path, ledger, stop, give_up, next: 0 }
     }
 
