@@ -14,7 +14,7 @@ use crate::guests;
 use crate::report::Report;
 
 /// The benchmarks, each a bench target of the runtime.
-pub(crate) const NAMES: [&str; 7] = ["boundary", "path", "order", "route", "file", "buffer", "startup"];
+pub(crate) const NAMES: [&str; 8] = ["boundary", "path", "order", "route", "file", "buffer", "http", "startup"];
 
 const FIGURES_VARIABLE: &str = "SUMP_BENCH_JSON";
 

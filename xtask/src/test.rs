@@ -52,7 +52,12 @@ const STEPS: [Step; 9] = [
 ];
 
 /// Servers that tests start, each with its package in Debian, and what makes their certificates.
-const SERVERS: [(&str, &str); 2] = [("nginx", "nginx-light"), ("openssl", "openssl")];
+const SERVERS: [(&str, &str); 4] = [
+    ("nginx", "nginx-light"),
+    ("victoria-metrics", "victoria-metrics"),
+    ("clickhouse-server", "clickhouse-server"),
+    ("openssl", "openssl"),
+];
 
 /// The runtime, and all the rest. Apart, because crates that are built together share the features of their libraries:
 /// with the guests beside it, the runtime's large ones would be compiled once more than the demonstration needs.

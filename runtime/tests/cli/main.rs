@@ -11,6 +11,7 @@ mod buffer;
 mod console;
 mod crash;
 mod csv;
+mod databases;
 mod encode;
 mod endpoint;
 mod faults;

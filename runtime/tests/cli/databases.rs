@@ -1,0 +1,107 @@
+//! The `http` sink and databases: VictoriaMetrics and ClickHouse.
+
+use std::fs;
+
+use serde_json::{Value, json};
+
+use crate::server::{Server, ask, free_port};
+use crate::sump::{Dir, QUAKES, wait_for};
+
+fn quakes() -> Vec<Value> {
+    let text = fs::read_to_string(QUAKES).unwrap();
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+fn victoria(dir: &Dir) -> Server {
+    let port = free_port();
+    let address = format!("-httpListenAddr=127.0.0.1:{port}");
+    // Quakes of 2018 are not too old.
+    let args = [address.as_str(), "-retentionPeriod=100y", "-storageDataPath=data-of-victoria"];
+    Server::start("victoria-metrics", &args, &dir.path(""), port)
+}
+
+/// How many points it has of a metric.
+fn points(server: &Server, metric: &str) -> usize {
+    ask("GET", server.port, "/internal/force_flush", "");
+    let (status, lines) = ask("GET", server.port, &format!("/api/v1/export?match[]={metric}"), "");
+    assert_eq!(status, 200, "{lines}");
+    let values = |line: &str| serde_json::from_str::<Value>(line).unwrap()["values"].as_array().unwrap().len();
+    lines.lines().map(values).sum()
+}
+
+#[test]
+fn victoria_metrics_has_all_that_counts_as_written() {
+    let dir = Dir::new();
+    let server = victoria(&dir);
+    let (mut json_lines, mut influx) = (String::new(), String::new());
+    for quake in quakes() {
+        let (id, mag, time) = (&quake["id"], quake["mag"].as_f64().unwrap_or(0.0), &quake["time"]);
+        let metric = json!({ "metric": { "__name__": "quake", "id": id }, "values": [mag], "timestamps": [time] });
+        json_lines.push_str(&format!("{metric}\n"));
+        influx.push_str(&format!("shake,id={} mag={mag} {time}000000\n", id.as_str().unwrap()));
+    }
+    dir.write("json", &json_lines);
+    dir.write("influx", &influx);
+    let sink = |name: &str, path: &str, more: &str| {
+        format!(
+            "[source.{name}]\ntype = 'file'\npath = '{name}'\n[pipeline.{name}]\nsource = '{name}'\n\
+             [pipeline.{name}.sink.out]\ntype = 'http'\nurl = 'http://127.0.0.1:{}{path}'\n{more}",
+            server.port
+        )
+    };
+    let config = sink("json", "/api/v1/import", "compression = 'gzip'\n") + &sink("influx", "/write", "");
+    dir.write("sump.toml", config);
+    let ended = dir.done().with(0);
+    assert_eq!((ended.written("json:out"), ended.written("influx:out")), (1707, 1707));
+    wait_for("all points", || points(&server, "quake") == 1707 && points(&server, "shake_mag") == 1707);
+}
+
+fn clickhouse(dir: &Dir) -> Server {
+    let port = free_port();
+    let path = dir.path("").display().to_string();
+    dir.write(
+        "config.xml",
+        format!(
+            "<yandex><logger><level>warning</level><console>1</console></logger><http_port>{port}</http_port>\
+             <listen_host>127.0.0.1</listen_host><path>{path}/store/</path><tmp_path>{path}/tmp/</tmp_path>\
+             <users_config>users.xml</users_config><default_profile>default</default_profile>\
+             <default_database>default</default_database><mark_cache_size>5368709</mark_cache_size></yandex>"
+        ),
+    );
+    dir.write(
+        "users.xml",
+        "<yandex><profiles><default/></profiles><users><default><password>pw</password><networks><ip>127.0.0.1</ip>\
+         </networks><profile>default</profile><quota>default</quota></default></users><quotas><default/></quotas></yandex>",
+    );
+    Server::start("clickhouse-server", &["--config-file=config.xml"], &dir.path(""), port)
+}
+
+#[test]
+fn clickhouse_has_all_rows_but_the_one_that_is_wrong() {
+    let dir = Dir::new();
+    let server = clickhouse(&dir);
+    let said = |query: &str| ask("POST", server.port, "/?user=default&password=pw", query);
+    assert_eq!(said("create table quakes (id String, mag Nullable(Float64)) engine = Memory").0, 200);
+    let mut lines = fs::read_to_string(QUAKES).unwrap();
+    lines.insert_str(lines.find('\n').unwrap() + 1, "{\"id\":\"wrong\",\"mag\":\"strong\"}\n");
+    dir.write("in", lines);
+    let config = |password: &str| {
+        format!(
+            "[source:in]\ntype=file\npath=in\n[pipeline:ClickHouse]\nsource=in\n[pipeline:ClickHouse:Quakes]\ntype=http\n\
+             url=http://127.0.0.1:{}/?query=INSERT+INTO+quakes+FORMAT+JSONEachRow&input_format_skip_unknown_fields=1\n\
+             compression=gzip\nauth.type=basic\nauth.user=default\nauth.password={password}\n\
+             statuses.500=rejected\nretry.initial=10ms\ngate.probe=100ms\n",
+            server.port
+        )
+    };
+    dir.write("clickhouse.conf", config("wrong"));
+    let halted = dir.run(["clickhouse.conf", "--drain-timeout", "1s"]).end().with(75);
+    halted.saying(&["answered 401 Unauthorized", "Wrong password for user default"]);
+    dir.write("clickhouse.conf", config("pw"));
+    let ended = dir.run(["clickhouse.conf"]).end().with(0);
+    let [written, _, rejected, dead, ..] = ended.counts("ClickHouse:Quakes");
+    assert_eq!((written, rejected, dead), (1707, 1, 1));
+    assert!(dir.dead("payload")[0].contains("strong") && dir.dead("code") == ["http-500"]);
+    assert!(dir.dead("message")[0].contains("Cannot parse input"), "{}", dir.dead("message")[0]);
+    assert_eq!(said("select count(), uniq(id) from quakes").1.trim(), "1707\t1707");
+}
