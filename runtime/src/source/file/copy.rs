@@ -1,5 +1,6 @@
 //! What a file held before it was cut off, where somebody has copied it first.
 
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::MetadataExt;
@@ -24,15 +25,25 @@ pub(super) fn find(known: &Known, original: &Path, position: u64, is_other: impl
         let Ok(metadata) = entry.metadata() else { continue };
         let (inode, size, changed) = (Inode::from(&metadata), metadata.len(), metadata.ctime());
         let older = best.as_ref().is_some_and(|(newest, _)| changed < *newest);
-        if !metadata.is_file() || size < position || older || is_other(inode) {
+        let path = scan::plain(&entry.path());
+        let is_meant = metadata.is_file() && is_named_after(original, &path);
+        if !is_meant || size < position || older || is_other(inode) {
             continue;
         }
-        let path = scan::plain(&entry.path());
         if begins_alike(known, &path).unwrap_or(false) {
             best = Some((changed, Copied { path, inode, size }));
         }
     }
     best.map(|(_, copied)| copied)
+}
+
+/// Whether a name is one that rotation gives: `a.log.1`, `a.log-20261125`, `a-20261125.log`. Other files may begin alike
+/// without being copies, such as what a sink has written of the same lines.
+fn is_named_after(original: &Path, path: &Path) -> bool {
+    let text = |part: Option<&OsStr>| part.map(|part| part.to_string_lossy().into_owned()).unwrap_or_default();
+    let (whole, stem, name) = (text(original.file_name()), text(original.file_stem()), text(path.file_name()));
+    let rotated = |before: &str| name.strip_prefix(before).is_some_and(|rest| rest.starts_with(['.', '-', '_']));
+    rotated(&whole) || (rotated(&stem) && original.extension().is_some() && path.extension() == original.extension())
 }
 
 fn begins_alike(known: &Known, path: &Path) -> io::Result<bool> {
@@ -64,12 +75,13 @@ mod tests {
         };
         table.identify(&look).unwrap();
         let known = table.known(inode).unwrap();
-        fs::write(path("short"), "one\n").unwrap();
-        fs::write(path("other"), "uno\ntwo\n").unwrap();
+        fs::write(path("a.log.short"), "one\n").unwrap();
+        fs::write(path("a.log.other"), "uno\ntwo\n").unwrap();
+        fs::write(path("out"), "one\ntwo\n").unwrap();
         let found = |position| find(&known, &path("a.log"), position, |other| other == inode).map(|copied| copied.path);
         assert_eq!(found(8), None);
-        fs::copy(path("a.log"), path("copy")).unwrap();
-        assert_eq!(found(8), Some(path("copy")));
+        fs::copy(path("a.log"), path("a-20261125.log")).unwrap();
+        assert_eq!(found(8), Some(path("a-20261125.log")));
         assert_eq!(found(9), None);
     }
 }

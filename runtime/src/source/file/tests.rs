@@ -144,7 +144,8 @@ async fn what_was_copied_before_a_file_was_cut_off_is_not_new() {
     fs::write(path("b.log"), "1\n").unwrap();
     let first = run(folder.path(), "*.log*", Start::Beginning, &Resume::default()).await.unwrap();
     fs::write(path("b.log"), "1\n2\n").unwrap();
-    fs::copy(path("b.log"), path("a.log.1")).unwrap();
+    fs::copy(path("b.log"), path("b-1.log")).unwrap();
+    fs::write(path("out"), "1\n2\n").unwrap();
     fs::write(path("b.log"), "3\n").unwrap();
     let second = run(folder.path(), "*.log*", Start::Beginning, &first.resume).await.unwrap();
     assert_eq!(second.lines, ["2", "3"]);
