@@ -26,3 +26,15 @@ pub mod overlapping {
         default_bindings_module: "sump_sdk::bindings::overlapping",
     });
 }
+
+pub mod encoding {
+    //! The world of encoders; what it shares with the plain one is the same type.
+    wit_bindgen::generate!({
+        world: "sump:rust-sdk/encoder-component",
+        generate_all,
+        with: { "sump:sink/events@0.1.0": super::plain::sump::sink::events },
+        pub_export_macro: true,
+        export_macro_name: "__export_encoder",
+        default_bindings_module: "sump_sdk::bindings::encoding",
+    });
+}

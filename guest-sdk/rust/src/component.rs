@@ -2,6 +2,8 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
+pub use crate::bindings::encoding;
+pub use crate::bindings::encoding::exports::sump::sink::encoder::Encoded;
 pub use crate::bindings::overlapping;
 pub use crate::bindings::plain;
 pub use crate::bindings::plain::sump::sink::events::Batch;
@@ -15,6 +17,9 @@ pub use crate::level::About;
 pub use crate::level::AsyncBatches;
 pub use crate::level::AsyncEvents;
 pub use crate::level::Batches;
+pub use crate::level::EncodedBatches;
+pub use crate::level::EncodedEvents;
+pub use crate::level::Encoding;
 pub use crate::level::Events;
 pub use crate::level::Overlapping;
 pub use crate::level::Plain;
@@ -51,6 +56,33 @@ impl<L: Plain> Slot<L> {
             Some(mut sink) => Ok(L::close(&mut sink)?),
             None => Ok(()),
         }
+    }
+}
+
+/// The encoder of a component.
+#[derive(Debug)]
+pub struct EncoderSlot<L: Encoding>(RefCell<Option<L::Encoder>>);
+
+impl<L: Encoding> EncoderSlot<L> {
+    /// Not open yet.
+    pub const fn closed() -> Self {
+        Self(RefCell::new(None))
+    }
+
+    /// Opens the encoder.
+    pub fn open(&self, opening: Opening) -> Result<(), Failure> {
+        let (config, opening) = crate::Opening::from_wit(opening);
+        let encoder = L::open(&config, &opening)?;
+        self.0.replace(Some(encoder));
+        Ok(())
+    }
+
+    /// Encodes a batch.
+    pub fn encode(&self, batch: Batch) -> Result<Encoded, Failure> {
+        let mut slot = self.0.borrow_mut();
+        let encoder = slot.as_mut().ok_or_else(not_open)?;
+        let batch = crate::Batch::new(batch);
+        Ok(L::encode(encoder, &batch)?.into_wit(batch.len()))
     }
 }
 
@@ -109,7 +141,7 @@ pub fn describe(about: About, name: &str, version: &str) -> Description {
         max_events: about.max_events,
         max_bytes: about.max_bytes,
         stops_in_order: about.stops_in_order,
-        content_type: None,
+        content_type: about.content_type.map(str::to_owned),
     }
 }
 
@@ -157,6 +189,49 @@ macro_rules! __plain_component {
                 }
 
         $crate::component::plain::__export_sink!(Component with_types_in $crate::component::plain);
+            };
+        };
+    };
+}
+
+/// Makes a component of an encoder.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __encoder_component {
+    ($level:ident, $encoder:ty) => {
+        const _: () = {
+            type Level = $crate::component::$level<$encoder>;
+            // Checked natively as well, where the rest is left out.
+            const _: fn() -> $crate::component::About = <Level as $crate::component::Encoding>::about;
+
+            #[cfg(target_family = "wasm")]
+            const _: () = {
+                ::std::thread_local! {
+                    static SLOT: $crate::component::EncoderSlot<Level> =
+                        const { $crate::component::EncoderSlot::closed() };
+                }
+                struct Component;
+
+                impl $crate::component::encoding::exports::sump::sink::encoder::Guest for Component {
+                    fn describe() -> $crate::component::Description {
+                        let about = <Level as $crate::component::Encoding>::about();
+                        $crate::component::describe(about, env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"))
+                    }
+
+                    fn open(opening: $crate::component::Opening) -> Result<(), $crate::component::Failure> {
+                        SLOT.with(|slot| slot.open(opening))
+                    }
+
+                    fn encode(
+                        batch: $crate::component::Batch,
+                    ) -> Result<$crate::component::Encoded, $crate::component::Failure> {
+                        SLOT.with(|slot| slot.encode(batch))
+                    }
+                }
+
+                $crate::component::encoding::__export_encoder!(
+                    Component with_types_in $crate::component::encoding
+                );
             };
         };
     };
@@ -245,5 +320,21 @@ macro_rules! async_event_sink {
 macro_rules! async_batch_sink {
     ($sink:ty) => {
         $crate::__async_component!(AsyncBatches, $sink);
+    };
+}
+
+/// Makes a component of an [`Encoder`](crate::Encoder): `sump_sdk::encoder!(MyEncoder);`. Once in a crate.
+#[macro_export]
+macro_rules! encoder {
+    ($encoder:ty) => {
+        $crate::__encoder_component!(EncodedEvents, $encoder);
+    };
+}
+
+/// Makes a component of a [`BatchEncoder`](crate::BatchEncoder): `sump_sdk::batch_encoder!(MyEncoder);`. Once in a crate.
+#[macro_export]
+macro_rules! batch_encoder {
+    ($encoder:ty) => {
+        $crate::__encoder_component!(EncodedBatches, $encoder);
     };
 }

@@ -1,4 +1,4 @@
-//! The four shapes of a sink as one plain and one async trait, which the component and the testing module drive.
+//! The shapes of a sink as one plain and one async trait, and those of an encoder as one, which the component and the testing module drive.
 use std::marker::PhantomData;
 
 use schemars::JsonSchema;
@@ -7,6 +7,10 @@ use serde::de::DeserializeOwned;
 use crate::batch::Batch;
 use crate::context::Context;
 use crate::context::Opening;
+use crate::encoded::Encoded;
+use crate::encoded::Values;
+use crate::encoder::BatchEncoder;
+use crate::encoder::Encoder;
 use crate::error::Error;
 use crate::outcome;
 use crate::report::Report;
@@ -26,6 +30,8 @@ pub struct About {
     pub max_bytes: Option<u32>,
     /// See `BatchSink::STOPS_IN_ORDER`.
     pub stops_in_order: bool,
+    /// Media type of what an encoder makes.
+    pub content_type: Option<&'static str>,
 }
 
 /// A sink of which one call is made at a time.
@@ -54,6 +60,68 @@ pub trait Overlapping {
     fn write(sink: &Self::Sink, batch: &Batch, context: &Context) -> impl Future<Output = Result<Report, Error>>;
     /// The last call.
     fn close(sink: &Self::Sink) -> impl Future<Output = Result<(), Error>>;
+}
+
+/// An encoder.
+pub trait Encoding {
+    /// The user's type.
+    type Encoder: 'static;
+    /// Does not need an encoder.
+    fn about() -> About;
+    /// The configuration is JSON.
+    fn open(config: &str, opening: &Opening) -> Result<Self::Encoder, Error>;
+    /// The values of a batch.
+    fn encode(encoder: &mut Self::Encoder, batch: &Batch) -> Result<Encoded, Error>;
+}
+
+/// An encoder of one event at a time.
+#[derive(Debug)]
+pub struct EncodedEvents<E>(PhantomData<E>);
+
+/// An encoder of whole batches.
+#[derive(Debug)]
+pub struct EncodedBatches<E>(PhantomData<E>);
+
+impl<E: Encoder> Encoding for EncodedEvents<E> {
+    type Encoder = E;
+
+    fn about() -> About {
+        About { content_type: E::CONTENT_TYPE, ..about::<E::Config>(E::MAX_EVENTS, E::MAX_BYTES, true) }
+    }
+
+    fn open(config: &str, opening: &Opening) -> Result<E, Error> {
+        E::open(configuration(config)?, opening)
+    }
+
+    fn encode(encoder: &mut E, batch: &Batch) -> Result<Encoded, Error> {
+        let mut encoded = Encoded::new(batch.len(), 0);
+        for event in batch.events() {
+            let (index, before) = (event.index(), encoded.len());
+            if let Err(error) = encoder.encode(event, &mut Values::new(&mut encoded, index)) {
+                encoded.truncate(before);
+                encoded.refuse(index, error);
+            }
+        }
+        Ok(encoded)
+    }
+}
+
+impl<E: BatchEncoder> Encoding for EncodedBatches<E> {
+    type Encoder = E;
+
+    fn about() -> About {
+        About { content_type: E::CONTENT_TYPE, ..about::<E::Config>(E::MAX_EVENTS, E::MAX_BYTES, true) }
+    }
+
+    fn open(config: &str, opening: &Opening) -> Result<E, Error> {
+        E::open(configuration(config)?, opening)
+    }
+
+    fn encode(encoder: &mut E, batch: &Batch) -> Result<Encoded, Error> {
+        let mut encoded = Encoded::new(batch.len(), 0);
+        encoder.encode(batch, &mut encoded)?;
+        Ok(encoded)
+    }
 }
 
 /// One event at a time, plain.
@@ -154,7 +222,7 @@ impl<S: AsyncBatchSink> Overlapping for AsyncBatches<S> {
 
 fn about<C: JsonSchema>(max_events: Option<u32>, max_bytes: Option<u32>, stops_in_order: bool) -> About {
     let schema = schemars::schema_for!(C).as_value().to_string();
-    About { schema, max_events, max_bytes, stops_in_order }
+    About { schema, max_events, max_bytes, stops_in_order, content_type: None }
 }
 
 /// Reads a sink's configuration; the error names the field.

@@ -1,10 +1,12 @@
-//! Write sinks for Sump in Rust: a trait to implement, a macro to export it, and a module to test it.
+//! Write sinks and encoders for Sump in Rust: a trait to implement, a macro to export it, and a module to test it.
 #![doc = include_str!("../README.md")]
 mod batch;
 mod bindings;
 #[doc(hidden)]
 pub mod component;
 mod context;
+mod encoded;
+mod encoder;
 mod error;
 mod event;
 pub mod http;
@@ -20,6 +22,11 @@ pub use batch::Column;
 pub use batch::Headers;
 pub use context::Context;
 pub use context::Opening;
+pub use encoded::Encoded;
+pub use encoded::Value;
+pub use encoded::Values;
+pub use encoder::BatchEncoder;
+pub use encoder::Encoder;
 pub use error::Error;
 pub use error::Kind;
 pub use event::Event;

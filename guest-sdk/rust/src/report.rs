@@ -61,11 +61,17 @@ fn narrow(index: usize) -> u32 {
     u32::try_from(index).unwrap_or(u32::MAX)
 }
 
+impl Report {
+    pub(crate) fn into_refusals(self) -> Vec<events::Refusal> {
+        let refused = self.refused.into_iter();
+        refused.map(|(error, events)| events::Refusal { events, failure: error.into() }).collect()
+    }
+}
+
 impl From<Report> for writing::Report {
     fn from(report: Report) -> Self {
-        let refused = report.refused.into_iter();
-        let refused = refused.map(|(error, events)| events::Refusal { events, failure: error.into() }).collect();
-        Self { refused, stopped_at: report.stopped_at }
+        let stopped_at = report.stopped_at;
+        Self { refused: report.into_refusals(), stopped_at }
     }
 }
 

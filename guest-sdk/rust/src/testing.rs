@@ -1,4 +1,4 @@
-//! Runs a sink in `cargo test`, natively: no runtime, no WebAssembly, no network.
+//! Runs a sink or an encoder in `cargo test`, natively: no runtime, no WebAssembly, no network.
 //!
 //! ```
 //! use sump_sdk::testing::{self, Harness};
@@ -25,6 +25,7 @@
 //! assert_eq!(outcome.kind(1), Some(Kind::Rejected));
 //! ```
 mod batch;
+mod encoding;
 mod endpoint;
 mod harness;
 mod outcome;
@@ -32,6 +33,9 @@ mod outcome;
 use std::time::Duration;
 
 pub use batch::BatchBuilder;
+pub use encoding::Made;
+pub use encoding::MadeValue;
+pub use encoding::TestEncoder;
 pub use endpoint::Endpoint;
 pub use endpoint::Scripted;
 pub use harness::Harness;
