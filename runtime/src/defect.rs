@@ -95,8 +95,6 @@ pub(crate) enum Defect {
     ConcludeUnasked,
     /// The positions that are stored cover an event that was refused.
     CoverRefused,
-    /// An event that comes twice in one batch is written twice.
-    RepeatInBatch,
     /// Events of a partition that was taken away are delivered.
     DeliverRevoked,
     /// A partition is let go while calls with its events are in flight.

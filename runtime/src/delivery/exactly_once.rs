@@ -251,7 +251,7 @@ impl ExactlyOnce {
                     had.push(row as u32);
                     continue;
                 }
-                if position < seen[partition] && !defect::on(Defect::RepeatInBatch) {
+                if position < seen[partition] {
                     return (had, row);
                 }
                 seen[partition] = position + 1;

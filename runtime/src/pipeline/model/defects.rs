@@ -55,7 +55,6 @@ const DEFECTS: &[(Defect, &[&str])] = &[
     (Defect::RepeatStored, &["once", "dead-letters"]),
     (Defect::ConcludeUnasked, &["once", "instance"]),
     (Defect::CoverRefused, &["once", "stored", "lost", "counts"]),
-    (Defect::RepeatInBatch, &["once", "stored"]),
     (Defect::DeliverRevoked, &["revoked"]),
     (Defect::ForgetFlights, &["revoked"]),
     (Defect::AcknowledgeRevoked, &["revoked"]),
