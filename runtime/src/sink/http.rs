@@ -1,6 +1,6 @@
 //! Sends events to a server over HTTP.
 //!
-//! One batch is one request, or a request for each event. What the answers mean is in `docs/http.md`.
+//! One batch is one request, or a request for each event. What the answers mean is in `docs/http-sink.md`.
 
 mod answer;
 mod auth;
