@@ -79,6 +79,7 @@ impl Column {
         }
     }
 
+    #[cfg(not(target_family = "wasm"))]
     fn get(&self, entry: usize) -> Option<&[u8]> {
         let valid = self.validity.as_ref().is_none_or(|bits| bits[entry / 8] >> (entry % 8) & 1 == 1);
         valid.then(|| &self.bytes[self.offsets[entry] as usize..self.offsets[entry + 1] as usize])

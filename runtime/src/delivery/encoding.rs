@@ -71,6 +71,12 @@ impl Encoding {
             let mut search = Search::new(envelope.len());
             let mut left = self.in_calls(envelope);
             while let Some(mut events) = left.pop_front() {
+                tokio::select! {
+                    biased;
+                    () = self.shared.given_up() => {}
+                    () = make_ready(&*self.encoder, &mut open, &self.shared) => {}
+                }
+                // While it could not be opened, partitions may have been taken away.
                 self.shared.give_up_revoked(&mut events)?;
                 if events.is_empty() {
                     continue;
@@ -148,8 +154,10 @@ impl Encoding {
         }
     }
 
-    /// The same events would be refused again, whatever the encoder calls it.
-    async fn refuse(&self, envelope: Envelope, failure: &Failure) -> Result<(), Stopped> {
+    /// The same events would be refused again, whatever the encoder calls it. What was taken away meanwhile will be
+    /// read again.
+    async fn refuse(&self, mut envelope: Envelope, failure: &Failure) -> Result<(), Stopped> {
+        self.shared.give_up_revoked(&mut envelope)?;
         if envelope.accounts_for() == 0 {
             return Ok(());
         }
@@ -238,7 +246,14 @@ impl Encoding {
     }
 }
 
-/// Asks the encoder, which is opened before it is asked first, and after it broke.
+/// Opens the encoder before it is asked first, and after it broke.
+async fn make_ready(encoder: &dyn Encoder, open: &mut Option<Box<dyn Encode>>, shared: &Shared) {
+    if open.is_none() {
+        *open = Some(opened(encoder, shared).await);
+    }
+}
+
+/// Asks the encoder.
 async fn encode(
     encoder: &dyn Encoder,
     open: &mut Option<Box<dyn Encode>>,
