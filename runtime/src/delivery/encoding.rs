@@ -125,7 +125,11 @@ impl Encoding {
         let most_bytes = contract.max_bytes.map_or(usize::MAX, |most| most.get());
         let mut parts = VecDeque::new();
         loop {
-            let fits = most_events.min(envelope.batch().rows_within(most_bytes)).max(1);
+            let alike = match envelope.batch().origin().spans().next() {
+                Some((rows, _)) if contract.merges => rows.len(),
+                _ => usize::MAX,
+            };
+            let fits = most_events.min(envelope.batch().rows_within(most_bytes)).min(alike).max(1);
             if fits >= envelope.len() {
                 parts.push_back(envelope);
                 return parts;

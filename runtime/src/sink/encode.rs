@@ -30,6 +30,9 @@ pub struct Contract {
     pub max_events: Option<NonZeroUsize>,
     /// Never more bytes of events than this in one call, unless one event alone has more.
     pub max_bytes: Option<NonZeroUsize>,
+    /// A value may be made from several events. A call has events of one partition then: one that is taken away holds on to
+    /// no event of another.
+    pub merges: bool,
 }
 
 impl Contract {

@@ -70,6 +70,7 @@ impl Component {
                 content_type: described.content_type.as_deref().map(Arc::from),
                 max_events: limit(described.max_events),
                 max_bytes: limit(described.max_bytes),
+                merges: true,
             },
             _component: self.clone(),
         })

@@ -238,7 +238,7 @@ impl State {
             // Some may be missing whose partition was taken away meanwhile, and what the sink turned out to have.
             let comes = |event: &&usize| {
                 let now = &path.events[**event].now;
-                call.events.contains(*event) || now.revoked + now.late == 0
+                call.events.contains(*event) || (now.revoked + now.late == 0 && now.handed == 1)
             };
             let same = match path.has {
                 None => together.iter().filter(comes).eq(&call.events),

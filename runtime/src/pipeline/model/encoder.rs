@@ -40,7 +40,7 @@ pub(super) struct Told {
 
 impl Scripted {
     pub(super) fn new(world: World, path: usize, encoding: Encoding) -> Scripted {
-        let contract = Contract { max_events: encoding.max_events, ..Contract::default() };
+        let contract = Contract { max_events: encoding.max_events, merges: encoding.merges(), ..Contract::default() };
         Scripted { world, path, encoding, contract }
     }
 }
