@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
 use std::os::fd::AsFd;
-use std::process::Command;
 
 use rustix::process::Signal;
 use serde_json::Value;
@@ -151,73 +150,6 @@ fn what_is_deleted_is_forgotten() {
     run.until("one file is left", || saved(&dir).0 == 1 && saved(&dir).1.len() == 1);
     run.signal(Signal::TERM);
     run.end().with(0);
-}
-
-/// Runs a program in a directory. `cargo xtask test` installs those that are used here.
-fn program(dir: &Dir, name: &str, args: &[&str]) {
-    let status = Command::new(name).args(args).current_dir(dir.path("")).status();
-    assert!(status.unwrap_or_else(|error| panic!("{name}: {error}")).success(), "{name} {args:?}");
-}
-
-#[test]
-fn logrotate_loses_and_repeats_nothing_either_way() {
-    for (way, glob) in [("create", "in.log"), ("copytruncate", "in.log"), ("copytruncate", "in.log*")] {
-        let dir = Dir::with(&following(glob, "poll_interval = \"20ms\""));
-        let log = dir.path("in.log");
-        dir.write("rotate", format!("{} {{\n  rotate 3\n  nocompress\n  {way}\n}}\n", log.display()));
-        let open = || OpenOptions::new().create(true).append(true).open(&log).unwrap();
-        let mut writer = open();
-        let mut run = dir.run(["sump.toml"]).start();
-        run.until("the run sees the file", || saved(&dir).0 == 1);
-        let mut expected = BTreeSet::new();
-        for round in 0..10 {
-            for number in 0..3_000 {
-                let line = format!("{round} {number:05} {}", "x".repeat(number % 50));
-                writer.write_all(format!("{line}\n").as_bytes()).unwrap();
-                expected.insert(line);
-            }
-            program(&dir, "logrotate", &["--force", "--state", "state", "rotate"]);
-            if way == "create" {
-                // Its log is the old one until it is told.
-                let line = format!("{round} late");
-                writer.write_all(format!("{line}\n").as_bytes()).unwrap();
-                expected.insert(line);
-                writer = open();
-            }
-            // Three are kept: what nobody has read by then is gone.
-            run.until("all lines", || dir.lines("out").len() >= expected.len());
-        }
-        let there = dir.lines("out");
-        assert!(there.iter().cloned().collect::<BTreeSet<_>>() == expected, "{way} {glob}: lost or torn");
-        assert_eq!(there.len(), expected.len(), "{way} {glob}: repeated");
-        run.until("what was rotated away is forgotten", || saved(&dir).1.len() <= 5);
-        run.signal(Signal::TERM);
-        run.end().with(0);
-    }
-}
-
-#[test]
-fn files_that_other_programs_packed_are_read() {
-    for follow in ["true", "false"] {
-        let dir = Dir::with(&following("in*", "").replace("follow = true", &format!("follow = {follow}")));
-        let lines = |name: &str| -> String { (0..20_000).map(|number| format!("{name} {number}\n")).collect() };
-        for (name, packer) in [("in1", "gzip"), ("in2", "zstd")] {
-            dir.write(name, lines(name));
-            program(&dir, packer, if packer == "zstd" { &["-q", "--rm", "in2"] } else { &["in1"] });
-        }
-        dir.write("in3", lines("in3"));
-        let mut run = dir.run(["sump.toml"]).start();
-        run.until("all lines", || dir.lines("out").len() == 60_000);
-        // A second member, as `gzip >>` adds it.
-        program(&dir, "sh", &["-c", "echo added | gzip >> in1.gz; echo added | zstd -q >> in2.zst"]);
-        if follow == "false" {
-            run.end().with(0);
-            run = dir.run(["sump.toml"]).start();
-        }
-        run.until("what was added", || dir.lines("out").len() == 60_002);
-        assert_eq!(dir.lines("out").iter().filter(|line| *line == "added").count(), 2);
-        assert_eq!(dir.lines("out").iter().filter(|line| line.starts_with("in2 ")).count(), 20_000);
-    }
 }
 
 #[test]
