@@ -76,47 +76,6 @@ fn where_a_partition_begins_is_saved_before_its_first_event() {
 }
 
 #[test]
-fn a_writer_that_rotates_by_renaming_loses_nothing_through_kills() {
-    let dir = Dir::with(&following("in.log", ""));
-    let (files, each) = (24, 2_000);
-    let line = |number: usize| format!("{number:07} {}\n", "x".repeat(number % 50));
-    let mut log = File::create(dir.path("in.log")).unwrap();
-    // Sees what is there before anything else happens.
-    let start = |known: usize| {
-        let mut run = dir.run(["sump.toml"]).start();
-        run.until("the run sees what is there", || saved(&dir).0 == known);
-        run
-    };
-    let mut run = Some(start(1));
-    for file in 0..files {
-        for number in file * each..(file + 1) * each {
-            log.write_all(line(number).as_bytes()).unwrap();
-        }
-        // Every third time nobody looks meanwhile, and at no time does the writer wait until all was read.
-        if let Some(mut killed) = run.take_if(|_| file % 3 == 2) {
-            // One that came and went while nobody looked can't be known of.
-            killed.until("the run sees what is there", || saved(&dir).0 == file + 1);
-            killed.signal(Signal::KILL);
-            killed.end();
-        }
-        fs::rename(dir.path("in.log"), dir.path(&format!("in.log.{file:03}"))).unwrap();
-        log = File::create(dir.path("in.log")).unwrap();
-        if run.is_none() {
-            run = Some(start(file + 2));
-        }
-    }
-    let mut run = run.unwrap();
-    let all: Vec<String> = (0..files * each).map(|number| line(number).trim_end().to_owned()).collect();
-    run.until("the last line", || dir.lines("out").last() == all.last());
-    let there = dir.lines("out");
-    let there: BTreeSet<&str> = there.iter().map(String::as_str).collect();
-    assert!(all.iter().all(|line| there.contains(&**line)), "lost");
-    assert_eq!(there.len(), all.len(), "torn");
-    run.signal(Signal::TERM);
-    run.end().with(0);
-}
-
-#[test]
 fn a_writer_that_copies_and_truncates_loses_only_what_that_loses() {
     for watch in ["auto", "poll"] {
         let dir = Dir::with(&following("in.log", &format!("watch = \"{watch}\"\npoll_interval = \"5ms\"")));

@@ -175,20 +175,6 @@ async fn a_renamed_file_is_read_to_its_end_and_then_what_took_its_place() {
 }
 
 #[tokio::test]
-async fn a_file_that_comes_and_goes_between_two_looks_is_read() {
-    let folder = Folder::new();
-    let mut following = folder.follow("a.log").await;
-    for round in 0..20 {
-        folder.append("a.log", format!("{round}\n"));
-        folder.rename("a.log", "half way");
-        folder.rename("half way", &format!("a.log.{round}"));
-    }
-    let mut came: Vec<usize> = following.lines(20).await.into_iter().map(|(_, line)| line.parse().unwrap()).collect();
-    came.sort_unstable();
-    assert_eq!(came, (0..20).collect::<Vec<_>>());
-}
-
-#[tokio::test]
 async fn a_file_that_is_cut_off_is_another_one_however_long_it_is_by_then() {
     for watch in [Watch::Auto, Watch::Poll] {
         let folder = Folder::new();
