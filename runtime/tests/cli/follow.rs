@@ -112,12 +112,12 @@ fn what_is_deleted_is_forgotten() {
 }
 
 #[test]
-fn two_thousand_files_need_few_open_ones() {
+fn three_hundred_files_need_few_open_ones() {
     let dir = Dir::with(&following("logs/*.log", ""));
     fs::create_dir(dir.path("logs")).unwrap();
-    let files = 2_000;
+    let files = 300;
     (0..files).for_each(|number| dir.write(&format!("logs/{number}.log"), format!("{number} one\n")));
-    let mut run = dir.run_in_shell("ulimit -n 200; exec \"$@\"", ["sump.toml"]).start();
+    let mut run = dir.run_in_shell("ulimit -n 100; exec \"$@\"", ["sump.toml"]).start();
     run.until("a line of each", || dir.lines("out").len() == files);
     (0..files).for_each(|number| dir.append(&format!("logs/{number}.log"), &format!("{number} two\n")));
     run.until("another line of each", || dir.lines("out").len() == 2 * files);
