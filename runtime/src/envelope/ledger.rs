@@ -190,6 +190,13 @@ impl Ledger {
     }
 }
 
+impl Drop for Ledger {
+    /// Paths and their assignments have each other: without this they would stay in memory.
+    fn drop(&mut self) {
+        self.paths.iter().for_each(|path| locked(&path.0.assignments).clear());
+    }
+}
+
 /// See [`PathName`]. Cloning gives the same path.
 #[derive(Clone, Debug)]
 pub struct Path(Arc<Shared>);

@@ -263,3 +263,15 @@ fn what_is_queued_of_a_partition_that_is_assigned_anew_is_given_up() {
     take(&sink, &block(&[("a", 0)])).settle(Final::Written);
     assert_eq!(at(&ledger, "a"), 10);
 }
+
+#[test]
+fn nothing_of_an_account_outlives_it_and_its_events() {
+    let (mut ledger, metrics) = (Ledger::new(), Arc::new(SinkMetrics::default()));
+    let sink = ledger.path(name("s"), BTreeMap::new(), metrics.clone());
+    ledger.assign(&Partition::from("a"), 0);
+    let waiting = take(&sink, &block(&[("a", 0)]));
+    drop((ledger, sink));
+    assert!(Arc::strong_count(&metrics) > 1, "the event still counts");
+    drop(waiting);
+    assert_eq!(Arc::strong_count(&metrics), 1);
+}
