@@ -386,22 +386,25 @@ impl Running {
         let Outlet { path, queue, gate, required, .. } = &self.feed.fans[fan].sinks[sink];
         let may_divert = !required || defect::on(Defect::DivertRequired);
         let (path, queue, gate) = (path.clone(), queue.clone(), may_divert.then(|| gate.clone()));
-        match self.room(&queue, gate, envelope.batch().bytes()).await? {
-            Room::Made(room) => {
-                // Once more: a partition may have been taken away while there was no room.
-                envelope.give_up_revoked()?;
-                if !envelope.is_empty() {
+        let cause = loop {
+            let room = self.room(&queue, gate.clone(), envelope.batch().bytes()).await?;
+            // Once more: a partition may have been taken away while there was no room.
+            let events = envelope.len();
+            envelope.give_up_revoked()?;
+            match room {
+                _ if envelope.is_empty() => return Ok(()),
+                Room::Made(room) => {
                     queue.push(envelope, room);
+                    return Ok(());
                 }
-                Ok(())
+                // There may be room for what is left.
+                Room::Refused(_) if envelope.len() < events => {}
+                Room::Refused(cause) => break cause,
             }
-            Room::Refused(cause) => {
-                let message = format!("its queue is full, its gate is closed, and it is not required: {cause}");
-                let (to, failure) =
-                    (self.feed.fans[fan].dead_letters.clone(), Failure::transient("gate-closed", message));
-                self.reject(Rejected { to, path, envelope, failure, range: None }).await
-            }
-        }
+        };
+        let message = format!("its queue is full, its gate is closed, and it is not required: {cause}");
+        let (to, failure) = (self.feed.fans[fan].dead_letters.clone(), Failure::transient("gate-closed", message));
+        self.reject(Rejected { to, path, envelope, failure, range: None }).await
     }
 
     /// Waits for room in a queue, unless a gate is there to say that it is of no use.
