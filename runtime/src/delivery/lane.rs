@@ -70,8 +70,9 @@ pub(super) struct Lane {
 pub(super) struct Piece {
     pub(super) envelope: Envelope,
     pub(super) story: Story,
-    /// What the last attempt came to, where nothing follows from it before the sink has said what it has.
-    pub(super) pending: Option<Answer>,
+    /// What the last attempt came to, where nothing follows from it before the sink has said what it has. It is in flight
+    /// until then.
+    pub(super) pending: Option<(Answer, Flight)>,
 }
 
 impl Piece {
@@ -210,22 +211,21 @@ impl Lane {
             *pass = self.shared.gate.pass().await;
             return Ok(Some((self.ask(exactly_once).await, None)));
         }
-        if let Some(answer) = piece.pending.take() {
-            return Ok(Some((answer, None)));
+        if let Some((answer, flight)) = piece.pending.take() {
+            return Ok(Some((answer, Some(flight))));
         }
         let Some((answer, flight)) = self.attempt(piece, pass).await? else { return Ok(None) };
-        let answer = match exactly_once.conclude(answer, piece.envelope.batch().origin()) {
-            Ok(answer) => answer,
+        match exactly_once.conclude(answer, piece.envelope.batch().origin()) {
+            Ok(answer) => Ok(Some((answer, Some(flight)))),
             Err(open) => {
-                piece.pending = Some(open);
+                piece.pending = Some((open, flight));
                 // Whatever it has under way is to come to its end.
                 let within = self.shared.settings.timeout;
                 self.shared.instances.reopen(self.number, within).await;
                 self.shared.instances.close_left(within).await;
-                self.ask(exactly_once).await
+                Ok(Some((self.ask(exactly_once).await, None)))
             }
-        };
-        Ok(Some((answer, Some(flight))))
+        }
     }
 
     /// Lets the sink say what it has, or go back to what it should have.

@@ -167,6 +167,7 @@ impl State {
         for event in &call.events {
             path.events[*event].now.in_flight += 1;
             path.events[*event].now.tried = true;
+            path.events[*event].now.undecided = None;
         }
         self.check_memory(call.path);
     }
@@ -296,6 +297,7 @@ impl State {
         for event in &call.events {
             let now = &mut path.events[*event].now;
             now.in_flight = now.in_flight.saturating_sub(1);
+            now.undecided = path.has.as_ref().map(|_| Instant::now());
         }
         if self.killed {
             return;

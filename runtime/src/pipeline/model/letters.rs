@@ -62,12 +62,17 @@ impl InKeeping {
         let ended = state.ended(&events);
         let mut ended_before = Vec::new();
         for (event, ended) in events.iter().zip(ended) {
+            let failed_to_open = letter.failure.code.starts_with("open-") || &*letter.failure.code == "panic";
+            let left_before = match failed_to_open {
+                true => state.was_revoked_while_opening(path.unwrap_or(0), *event),
+                false => state.was_revoked_while_undecided(path.unwrap_or(0), *event),
+            };
             let now = &mut state.paths[path.unwrap_or(0)].events[*event].now;
-            let opening = letter.failure.code.starts_with("open-") || &*letter.failure.code == "panic";
-            let straggles = opening && now.late == 0 && now.revoked > 0 && now.spent() >= now.handed;
+            let left_before = left_before || (failed_to_open && now.spent() >= now.handed);
+            let straggles = left_before && now.late == 0 && now.revoked > 0;
             ended_before.push((now.late == 0 && !straggles).then_some(ended));
             now.late = now.late.saturating_sub(1);
-            // It was taken away while an instance was opened for it.
+            // It was taken away while an instance was opened for it, or the sink was asked whether it has it.
             now.revoked -= u32::from(straggles);
             now.keeping += 1;
         }

@@ -140,6 +140,19 @@ impl State {
         }
     }
 
+    /// Whether an instance that was just opened, or was not, was being opened when the partition was taken away.
+    pub(super) fn was_revoked_while_opening(&self, path: usize, event: usize) -> bool {
+        let last = self.holdings[self.schedule.events[event].partition].last;
+        last.is_some_and(|last| self.paths[path].opening.lasted_at(last))
+    }
+
+    /// Whether the partition was taken away after a call ended of which the sink has not said yet what came of it.
+    pub(super) fn was_revoked_while_undecided(&self, path: usize, event: usize) -> bool {
+        let last = self.holdings[self.schedule.events[event].partition].last;
+        let undecided = self.paths[path].events[event].now.undecided;
+        last.zip(undecided).is_some_and(|(last, undecided)| undecided <= last)
+    }
+
     /// How many assignments have ended, of the partition of each event.
     pub(super) fn ended(&self, events: &[usize]) -> Vec<u32> {
         events.iter().map(|event| self.holdings[self.schedule.events[*event].partition].ended).collect()
@@ -147,12 +160,10 @@ impl State {
 
     /// The same, as it was when a call left that begins now: while its instance was opened some may have ended.
     pub(super) fn ended_before(&mut self, path: usize, events: &[usize]) -> Vec<u32> {
-        let opening = self.paths[path].opening;
         let mut ended = self.ended(events);
         for (ended, event) in ended.iter_mut().zip(events) {
-            let last = self.holdings[self.schedule.events[*event].partition].last;
+            let left_before = self.was_revoked_while_opening(path, *event);
             let now = &mut self.paths[path].events[*event].now;
-            let left_before = last.is_some_and(|last| opening.lasted_at(last));
             if now.revoked > 0 && left_before {
                 // Where it was handed over again since, nobody can tell which one this is.
                 *ended -= u32::from(now.spent() >= now.handed);

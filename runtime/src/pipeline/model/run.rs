@@ -46,7 +46,9 @@ pub(super) fn run(schedule: &Arc<Schedule>, traced: bool) -> Ran {
             break;
         }
     }
+    drop(store);
     let mut state = world.lock();
+    state.check_nothing_outlives();
     ran.violation = state.violation.take();
     ran.trace = state.trace.take().unwrap_or_default();
     ran

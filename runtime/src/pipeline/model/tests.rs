@@ -19,7 +19,7 @@ use super::world::Violation;
 use crate::defect::{self, Defect};
 
 /// How many schedules are tried unless somebody says otherwise.
-const SCHEDULES: u64 = 15_000;
+const SCHEDULES: u64 = 100_000;
 const THREADS: u64 = 2;
 /// What the seeds are drawn from, unless somebody says otherwise.
 const BASE: u64 = 20_261_124;

@@ -1,6 +1,7 @@
 //! What must hold when positions move, and when a run has ended.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::world::{Path, State, TICK, partition_name, partition_number};
 use crate::batch::Partition;
@@ -50,6 +51,17 @@ impl State {
             }
         }
         self.saved = positions.clone();
+    }
+
+    /// After the last run nobody is left who counts anything.
+    pub(super) fn check_nothing_outlives(&mut self) {
+        for path in &mut self.paths {
+            (path.queue, path.real_gate) = (None, None);
+        }
+        let left = self.paths.iter().find(|path| Arc::strong_count(&path.metrics) > 1);
+        if let Some(name) = left.map(|path| path.name.clone()) {
+            self.fail("memory", || format!("something of {name} is left when all runs are over"));
+        }
     }
 
     /// Everything between two positions is final on a path.

@@ -162,6 +162,8 @@ pub(super) struct Now {
     pub(super) broke: u32,
     pub(super) rejected: u32,
     pub(super) last: Option<(FailureKind, &'static str)>,
+    /// When its last call ended, where the sink can be asked what it has.
+    pub(super) undecided: Option<Instant>,
     /// The events that have to come again together, and with no others.
     pub(super) together: Option<Arc<[usize]>>,
 }
