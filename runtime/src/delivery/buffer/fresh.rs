@@ -1,6 +1,7 @@
 //! What became durable last: while the reader is right behind, it need not come back from the disk.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use super::reader::Read;
 use super::record::Encoded;
@@ -19,7 +20,7 @@ pub(super) type Reads = Vec<(Read, Charge)>;
 
 #[derive(Debug)]
 struct Kept {
-    record: Encoded,
+    record: Arc<Encoded>,
     /// Where it ends: its segment, and the offset there.
     end: (u64, u64),
     charge: Charge,
@@ -33,7 +34,7 @@ impl Fresh {
 
     /// Records became durable, of which the first is at an offset of a segment. They are kept as long as the reader needs
     /// nothing from before them, and there is room.
-    pub(super) fn offer(&mut self, records: Vec<Encoded>, (segment, mut offset): (u64, u64), room: &Budget) {
+    pub(super) fn offer(&mut self, records: &[Arc<Encoded>], (segment, mut offset): (u64, u64), room: &Budget) {
         for record in records {
             offset += record.len;
             let next = self.records.back().map(|last| last.record.end()).or(self.read_to);
@@ -41,7 +42,7 @@ impl Fresh {
                 return;
             }
             let Some(charge) = room.try_reserve(record.batch.bytes()) else { return };
-            self.records.push_back(Kept { record, end: (segment, offset), charge });
+            self.records.push_back(Kept { record: record.clone(), end: (segment, offset), charge });
         }
     }
 
@@ -52,7 +53,7 @@ impl Fresh {
         self.read_to = Some(number);
         let reads = self.records.drain(..).map(|Kept { record, charge, .. }| {
             let (first, end) = (record.first, record.end());
-            (Read { batch: record.batch, numbers: (first..end).collect(), end, lost: 0 }, charge)
+            (Read { batch: record.batch.clone(), numbers: (first..end).collect(), end, lost: 0 }, charge)
         });
         Some((reads.collect(), number, place))
     }
@@ -81,8 +82,8 @@ mod tests {
         builder.finish().unwrap()
     }
 
-    fn record(first: u64, events: usize) -> Encoded {
-        encode(batch(events), first).unwrap()
+    fn record(first: u64, events: usize) -> Arc<Encoded> {
+        Arc::new(encode(batch(events), first).unwrap())
     }
 
     fn numbers(fresh: &mut Fresh) -> Vec<u64> {
@@ -93,17 +94,17 @@ mod tests {
     #[test]
     fn what_follows_on_what_was_read_is_kept_and_nothing_else() {
         let (mut fresh, room) = (Fresh::new(), Budget::new(1 << 20));
-        fresh.offer(vec![record(0, 5)], (1, 0), &room);
+        fresh.offer(&[record(0, 5)], (1, 0), &room);
         assert!(fresh.take().is_none(), "nobody follows");
         fresh.follow(5);
-        fresh.offer(vec![record(7, 2)], (1, 0), &room);
+        fresh.offer(&[record(7, 2)], (1, 0), &room);
         assert!(fresh.take().is_none(), "5 and 6 have to be read first");
-        let records = vec![record(5, 2), record(7, 1)];
+        let records = [record(5, 2), record(7, 1)];
         let end = 100 + records.iter().map(|record| record.len).sum::<u64>();
-        fresh.offer(records, (3, 100), &room);
+        fresh.offer(&records, (3, 100), &room);
         let (reads, number, place) = fresh.take().unwrap();
         assert_eq!((reads.len(), number, place), (2, 8, (3, end)));
-        fresh.offer(vec![record(8, 1), record(9, 1)], (3, end), &room);
+        fresh.offer(&[record(8, 1), record(9, 1)], (3, end), &room);
         fresh.follow(9);
         assert_eq!(numbers(&mut fresh), [9], "what was read meanwhile is not given twice");
     }
@@ -112,9 +113,9 @@ mod tests {
     fn what_there_is_no_room_for_is_left_to_the_disk() {
         let (mut fresh, room) = (Fresh::new(), Budget::new(batch(3).bytes() as u64));
         fresh.follow(0);
-        fresh.offer(vec![record(0, 2), record(2, 2), record(4, 1)], (1, 0), &room);
+        fresh.offer(&[record(0, 2), record(2, 2), record(4, 1)], (1, 0), &room);
         assert_eq!(numbers(&mut fresh), [0, 1], "nothing follows on what is missing");
-        fresh.offer(vec![record(2, 1)], (1, 0), &room);
+        fresh.offer(&[record(2, 1)], (1, 0), &room);
         fresh.stop();
         assert!(fresh.take().is_none());
         assert_eq!(room.used(), 0);

@@ -112,7 +112,7 @@ impl Log {
 
     /// Makes records durable, which begin with the number that [`end`](Self::end) says. Where it fails none of them is,
     /// and they can be given again. Says where the first one is: the segment, and the offset in it.
-    pub(super) fn commit(&mut self, records: &[Encoded]) -> io::Result<(u64, u64)> {
+    pub(super) fn commit(&mut self, records: &[Arc<Encoded>]) -> io::Result<(u64, u64)> {
         let file = match &self.active {
             Some(file) => file.clone(),
             None => self.begin()?,
@@ -135,7 +135,7 @@ impl Log {
             self.seal();
             return Err(error);
         }
-        self.end = records.last().map_or(self.end, Encoded::end);
+        self.end = records.last().map_or(self.end, |last| last.end());
         if let Some(last) = locked(&self.segments).back_mut() {
             (last.len, last.end) = (len, self.end);
         }

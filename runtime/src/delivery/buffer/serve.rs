@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use arrow_schema::ArrowError;
+use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep};
 use tracing::{error, info, warn};
 
@@ -25,6 +26,13 @@ const RECORD: usize = 256 << 10;
 const READ: usize = 1 << 20;
 /// How long to wait before trying again what the disk refused.
 const PAUSE: Duration = Duration::from_secs(1);
+
+/// What becomes durable together.
+struct Group {
+    envelopes: Vec<Envelope>,
+    flights: Vec<Option<Flight>>,
+    records: Vec<Arc<Encoded>>,
+}
 
 impl Buffer {
     /// Serves the delivery until it is dropped. What is read back goes into the queue, which is ended when nothing more
@@ -46,22 +54,62 @@ impl Buffer {
         self.save().await;
     }
 
+    /// While one group is being written and synced, the next one is put together.
     async fn commit_all(&self) {
-        let shared = &*self.shared;
-        while let Some(group) = self.group().await {
+        let (ready, groups) = mpsc::channel(1);
+        let (unsent, unwritten) = tokio::join!(self.encode_all(ready), self.write_all(groups));
+        // Given up: in the order in which they came.
+        let mut intake = locked(&self.shared.intake);
+        let left = unwritten.into_iter().chain(unsent).flat_map(|group| group.envelopes);
+        left.rev().for_each(|envelope| intake.pending.push_front(envelope));
+        intake.committed = true;
+        drop(intake);
+        self.shared.durable.notify_one();
+    }
+
+    /// Makes records of what comes. Returns what nobody writes any more.
+    async fn encode_all(&self, ready: mpsc::Sender<Group>) -> Option<Group> {
+        let mut first = locked(&self.shared.log).end();
+        loop {
+            let envelopes = tokio::select! {
+                envelopes = self.group() => envelopes?,
+                () = ready.closed() => return None,
+            };
             // A partition that is taken away meanwhile waits until they are durable.
-            let flights: Vec<Option<Flight>> = group.iter().map(Envelope::depart).collect();
-            let batches: Vec<Batch> = group.iter().map(|envelope| envelope.batch().clone()).collect();
-            let batches = Arc::new(batches);
-            if !self.commit(&batches).await {
-                // Given up: in the order in which they came.
-                let mut intake = locked(&shared.intake);
-                group.into_iter().rev().for_each(|envelope| intake.pending.push_front(envelope));
-                break;
+            let flights = envelopes.iter().map(Envelope::depart).collect();
+            let batches: Vec<Batch> = envelopes.iter().map(|envelope| envelope.batch().clone()).collect();
+            let encoding = tokio::task::spawn_blocking(move || records(&batches, first).map_err(io::Error::other));
+            let records = match encoding.await.map_err(io::Error::other).flatten() {
+                Ok(records) => records,
+                Err(error) => {
+                    error!(path = %self.shared.name, %error, "events can't be put together: they are given up");
+                    continue;
+                }
+            };
+            first = records.last().map_or(first, |last| last.end());
+            let group = Group { envelopes, flights, records };
+            if let Err(mpsc::error::SendError(group)) = ready.send(group).await {
+                return Some(group);
             }
-            let bytes: u64 = group.iter().map(size).sum();
-            group.into_iter().for_each(|envelope| envelope.settle(Final::Buffered));
-            drop(flights);
+        }
+    }
+
+    /// Makes records durable, one group after the other. Returns those for which no time is left.
+    async fn write_all(&self, mut groups: mpsc::Receiver<Group>) -> Vec<Group> {
+        let shared = &*self.shared;
+        while let Some(group) = groups.recv().await {
+            if !self.commit(&group.records).await {
+                groups.close();
+                let mut left = vec![group];
+                while let Some(next) = groups.recv().await {
+                    left.push(next);
+                }
+                return left;
+            }
+            let Group { envelopes, flights, records } = group;
+            let bytes: u64 = envelopes.iter().map(size).sum();
+            envelopes.into_iter().for_each(|envelope| envelope.settle(Final::Buffered));
+            drop((flights, records));
             let mut intake = locked(&shared.intake);
             intake.pending_bytes -= bytes;
             intake.bytes = self.file_bytes();
@@ -69,8 +117,7 @@ impl Buffer {
             shared.durable.notify_one();
             shared.freed.notify_one();
         }
-        locked(&shared.intake).committed = true;
-        shared.durable.notify_one();
+        Vec::new()
     }
 
     /// What came since the last time; `None` at the end.
@@ -109,12 +156,12 @@ impl Buffer {
         }
     }
 
-    /// Tries until they are durable; false when no time is left.
-    async fn commit(&self, batches: &Arc<Vec<Batch>>) -> bool {
+    /// Tries until they are durable, with one sync for all of them; false when no time is left.
+    async fn commit(&self, records: &[Arc<Encoded>]) -> bool {
         loop {
-            let batches = batches.clone();
-            let error = match self.with_log(move |log| commit(log, &batches)).await {
-                Ok((records, place)) => {
+            let written = records.to_vec();
+            let error = match self.with_log(move |log| log.commit(&written)).await {
+                Ok(place) => {
                     locked(&self.shared.fresh).offer(records, place, &self.shared.read_ahead);
                     if locked(&self.shared.trouble).take().is_some() {
                         info!(path = %self.shared.name, "the disk buffer takes events in again");
@@ -298,15 +345,8 @@ impl Buffer {
     }
 }
 
-/// One sync for all of them. Says where the first record is.
-fn commit(log: &mut Log, batches: &[Batch]) -> io::Result<(Vec<Encoded>, (u64, u64))> {
-    let records = records(batches, log.end()).map_err(io::Error::other)?;
-    let place = log.commit(&records)?;
-    Ok((records, place))
-}
-
 /// Small batches are put together, for what a record takes beside its events.
-pub(super) fn records(batches: &[Batch], mut first: u64) -> Result<Vec<Encoded>, ArrowError> {
+pub(super) fn records(batches: &[Batch], mut first: u64) -> Result<Vec<Arc<Encoded>>, ArrowError> {
     let (mut records, mut from) = (Vec::new(), 0);
     while from < batches.len() {
         let (mut to, mut bytes) = (from + 1, batches[from].bytes());
@@ -316,7 +356,7 @@ pub(super) fn records(batches: &[Batch], mut first: u64) -> Result<Vec<Encoded>,
         }
         let record = encode(Batch::concat(&batches[from..to])?, first)?;
         first = record.end();
-        records.push(record);
+        records.push(Arc::new(record));
         from = to;
     }
     Ok(records)
