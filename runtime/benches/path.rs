@@ -20,6 +20,8 @@ use sump::source::{Demand, Input, Open, Resume};
 const ROUNDS: usize = 7;
 /// Events in a block of the generator.
 const BLOCK: usize = 4096;
+/// Blocks that the queue holds, about.
+const QUEUED: usize = 150;
 
 /// Events in a batch, and batches in a round. Batches as large as a block are never copied.
 const CASES: [(usize, usize); 5] = [(1, 200_000), (100, 20_000), (1000, 20_000), (BLOCK, 10_000), (10_000, 4_000)];
@@ -96,25 +98,37 @@ async fn making() -> Result<f64, Fail> {
     Ok((processor_time() - began) / BLOCKS as f64)
 }
 
-/// Microseconds to put together a batch of so many events which the blocks of the generator leave in parts.
+/// Microseconds to put together a batch of so many events which the blocks of the generator leave in parts. The blocks
+/// are others each time, as those are that come out of the queue: none is in a cache any more.
 fn copying(events: usize) -> Result<f64, Fail> {
     const REPEATS: usize = 200;
+    let blocks = (0..QUEUED).map(|_| block()).collect::<Result<Vec<_>, _>>()?;
+    let mut next = blocks.iter().cycle();
+    let mut parts = || {
+        let (mut parts, mut left) = (Vec::new(), events);
+        while left > 0 {
+            let part = if parts.is_empty() { left.div_ceil(2).min(BLOCK) } else { left.min(BLOCK) };
+            parts.extend(next.next().map(|block| block.slice(0..part)));
+            left -= part;
+        }
+        parts
+    };
+    let mut took = 0.0;
+    for _ in 0..REPEATS {
+        let parts = parts();
+        let began = processor_time();
+        black_box(Batch::concat(&parts)?);
+        took += processor_time() - began;
+    }
+    Ok(took / REPEATS as f64)
+}
+
+fn block() -> Result<Batch, Fail> {
     let (mut builder, partition) = (BatchBuilder::new(), Partition::new("bench"));
     for position in 0..BLOCK as u64 {
         builder.push(&partition, Event { payload: Some(&[b'x'; 64]), position, ..Event::default() });
     }
-    let block = builder.finish()?;
-    let (mut parts, mut left) = (Vec::new(), events);
-    while left > 0 {
-        let part = if parts.is_empty() { left.div_ceil(2).min(BLOCK) } else { left.min(BLOCK) };
-        parts.push(block.slice(0..part));
-        left -= part;
-    }
-    let began = processor_time();
-    for _ in 0..REPEATS {
-        black_box(Batch::concat(&parts)?);
-    }
-    Ok((processor_time() - began) / REPEATS as f64)
+    Ok(builder.finish()?)
 }
 
 /// Microseconds that this process has been on processors.
