@@ -166,7 +166,16 @@ impl Columns {
         let timeout = Duration::from_secs(30);
         let (pipeline, name) = (Arc::from("bench"), Arc::from("sink"));
         let deadline = Instant::now() + Duration::from_secs(3600);
-        let context = WriteContext { pipeline, sink: name, attempt: 1, deadline, timeout, ordered: true, next: None };
+        let context = WriteContext {
+            pipeline,
+            sink: name,
+            attempt: 1,
+            deadline,
+            timeout,
+            ordered: true,
+            turn: Default::default(),
+            next: None,
+        };
         measured(case.events, || match runtime.block_on(sink.write(&batch, &context))? {
             Outcome::Written => Ok(()),
             other => Err(format!("{other:?}").into()),

@@ -103,6 +103,8 @@ pub(crate) enum Defect {
     AcknowledgeRevoked,
     /// A partition is let go before what is final of it is acknowledged.
     LetGoUnacknowledged,
+    /// Calls begin though events of one ahead of them come again.
+    AheadGoesOn,
     /// What an encoder made of an event loses one of its values on the way to the batcher.
     ForgetValue,
     /// An event is written once its first value is.

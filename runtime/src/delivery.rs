@@ -16,6 +16,7 @@
 //! order of keys is kept, each lane has an intake of its own, and events are spread over them by key.
 
 mod adaptive;
+mod ahead;
 mod batcher;
 mod buffer;
 mod dead_letters;

@@ -19,7 +19,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-pub use context::{BatchId, Next, WriteContext};
+pub use context::{BatchId, Next, Turn, WriteContext};
 pub use encode::{Encode, Encoded, Encoder, Sources};
 pub use outcome::{BadReport, Failure, FailureKind, Outcome, Refusal, WriteError};
 
@@ -35,6 +35,10 @@ pub struct Contract {
     pub max_bytes: Option<NonZeroUsize>,
     /// How many writes one instance takes at the same time.
     pub overlap: NonZeroUsize,
+    /// How many of these may be under way where all events keep their order, and the sink sees to that. Each begins once
+    /// the [turn](WriteContext::turn) of the one before it is over. From when the sink knows that events of a write are
+    /// to come again, until that write has returned, it writes nothing of those that began later, and fails them.
+    pub ahead: NonZeroUsize,
     /// Where [`WriteContext::ordered`] is set, a write stops at the first event that is neither written nor rejected.
     pub stops_in_order: bool,
     /// What says where an event goes, if each batch is to go to one destination.
@@ -51,6 +55,7 @@ impl Default for Contract {
             max_events: None,
             max_bytes: None,
             overlap: NonZeroUsize::MIN,
+            ahead: NonZeroUsize::MIN,
             stops_in_order: true,
             destination: None,
             reads_events: true,

@@ -39,6 +39,27 @@ pub(super) enum Answer {
 }
 
 impl Answer {
+    /// Whether some of so many events come again, as far as that follows from the answer alone.
+    pub(super) fn comes_again(&self, events: usize) -> bool {
+        let again = |failure: &Failure| matches!(failure.kind, FailureKind::Transient { .. } | FailureKind::Unknown);
+        match self {
+            Answer::Outcome(Outcome::Written) => false,
+            Answer::Outcome(Outcome::Partial { refused, stopped_at }) => {
+                *stopped_at < events || refused.iter().any(|one| again(&one.failure))
+            }
+            _ => true,
+        }
+    }
+
+    /// Whether nothing was written, and the sink can't say more about it.
+    pub(super) fn is_in_vain(&self) -> bool {
+        let failure = match self {
+            Answer::Failed(failure) | Answer::NotOpened(failure) => failure,
+            _ => return false,
+        };
+        failure.kind == FailureKind::Transient { after: None }
+    }
+
     /// Whether fewer calls at a time might have been answered better.
     pub(super) fn is_overload(&self) -> bool {
         let transient = |failure: &Failure| matches!(failure.kind, FailureKind::Transient { .. });

@@ -26,7 +26,7 @@ use crate::batch::Batch;
 use crate::defect::{self, Defect};
 use crate::envelope::{Envelope, Final, Flight, PathName};
 use crate::metrics::SinkMetrics;
-use crate::sink::{Contract, Failure, FailureKind, Next, Outcome, WriteContext};
+use crate::sink::{Contract, Failure, FailureKind, Next, Outcome, Turn, WriteContext};
 
 /// What the lanes of a sink share.
 pub(super) struct Shared {
@@ -101,6 +101,13 @@ pub(super) struct Round {
     pub(super) pass: Pass,
 }
 
+impl Round {
+    /// Of a batch of so many events, nothing of which is left yet.
+    pub(super) fn new(events: usize, pass: Pass) -> Round {
+        Round { left: VecDeque::new(), search: Search::new(events), pass }
+    }
+}
+
 impl Lane {
     pub(super) fn new(shared: Arc<Shared>, number: usize) -> Lane {
         Lane { shared, number }
@@ -108,7 +115,9 @@ impl Lane {
 
     /// Batch after batch, until no more come or time is up.
     pub(super) async fn deliver_all(self, mut batches: impl Batches) -> Result<(), Stopped> {
+        let ahead = self.ahead();
         match self.shared.exactly_once.get() {
+            None if ahead > 1 => self.deliver_ahead(ahead, &mut batches).await?,
             None => {
                 while let Some(batch) = batches.next_batch().await? {
                     self.deliver(batch).await?;
@@ -162,9 +171,13 @@ impl Lane {
 
     /// Returns once every event is final, or was left because time is up.
     pub(super) async fn deliver(&self, envelope: Envelope) -> Result<(), Stopped> {
-        let search = Search::new(envelope.len());
-        let piece = Piece::new(envelope, Story::default());
-        let mut round = Round { left: VecDeque::from([piece]), search, pass: Pass::default() };
+        let mut round = Round::new(envelope.len(), Pass::default());
+        round.left.push_back(Piece::new(envelope, Story::default()));
+        self.go_on(round).await
+    }
+
+    /// Returns once every event of the round is final, or was left because time is up.
+    pub(super) async fn go_on(&self, mut round: Round) -> Result<(), Stopped> {
         while let Some(mut piece) = round.left.pop_front() {
             // A sink that answers at once would never be interrupted.
             if self.shared.is_given_up() && !defect::on(Defect::GoOnAfterTheEnd) {
@@ -276,12 +289,18 @@ impl Lane {
 
     /// Calls the sink when its turn comes. `None` where nothing is left: the partitions of all events were taken away.
     async fn attempt(&self, piece: &mut Piece, pass: &mut Pass) -> Result<Option<(Answer, Flight)>, Stopped> {
-        let Shared { instances, in_flight, metrics, exactly_once, .. } = &*self.shared;
         let Some(flight) = self.turn(piece, pass).await? else { return Ok(None) };
+        let answer = self.call(piece, Turn::default()).await;
+        Ok(Some((answer, flight)))
+    }
+
+    /// Calls the sink, which says when it is another one's turn.
+    pub(super) async fn call(&self, piece: &mut Piece, turn: Turn) -> Answer {
+        let Shared { instances, in_flight, metrics, exactly_once, .. } = &*self.shared;
         let now = Instant::now();
         piece.story.began.get_or_insert_with(|| (now, SystemTime::now()));
         let next = exactly_once.get().map(|exactly_once| exactly_once.offer(&piece.envelope));
-        let context = self.shared.context(piece.story.tally.attempts + 1, next);
+        let context = WriteContext { turn, ..self.shared.context(piece.story.tally.attempts + 1, next) };
         let call = in_flight.begin();
         let batch = piece.envelope.batch();
         let answer = match piece.story.alone {
@@ -290,11 +309,11 @@ impl Lane {
         };
         call.ended(now.elapsed(), answer.is_overload());
         metrics.attempted(now.elapsed());
-        Ok(Some((answer, flight)))
+        answer
     }
 
     /// Waits until its time has come, the gate is open, and its rate allows it. What is revoked meanwhile is given up.
-    async fn turn(&self, piece: &mut Piece, pass: &mut Pass) -> Result<Option<Flight>, Stopped> {
+    pub(super) async fn turn(&self, piece: &mut Piece, pass: &mut Pass) -> Result<Option<Flight>, Stopped> {
         let Shared { gate, pace, .. } = &*self.shared;
         let mut revocations = self.shared.revocations.clone();
         loop {
@@ -352,6 +371,7 @@ impl Shared {
             deadline: Instant::now() + self.settings.timeout,
             timeout: self.settings.timeout,
             ordered: self.settings.is_ordered(),
+            turn: Turn::default(),
             next,
         }
     }

@@ -14,6 +14,7 @@ use crate::batch::{Batch, BatchBuilder, Event, Partition, RowSet};
 use crate::envelope::{Block, Ledger};
 use crate::sink::{Contract, Failure, FailureKind, Outcome, Refusal, Sink, WriteContext, WriteError};
 
+mod ahead;
 mod lanes;
 
 /// What the sink does with one event, attempt after attempt; after the last entry it writes it.
@@ -43,6 +44,8 @@ struct Script {
     fail_open: Mutex<Vec<Failure>>,
     contract: Contract,
     in_order: bool,
+    /// It does not say when its turn is over.
+    keeps_turn: bool,
     /// Closing never ends.
     clings: bool,
     /// How long a write takes.
@@ -79,6 +82,9 @@ impl Sink for Scripted {
         self.0.calls.lock().unwrap().push((events.clone(), id));
         let in_flight = self.0.in_flight.fetch_add(1, Ordering::SeqCst) + 1;
         self.0.most_in_flight.fetch_max(in_flight, Ordering::SeqCst);
+        if !self.0.keeps_turn {
+            context.turn.end();
+        }
         if !self.0.takes.is_zero() {
             tokio::time::sleep(self.0.takes).await;
         }

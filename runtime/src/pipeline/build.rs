@@ -199,9 +199,11 @@ pub(super) async fn ends(plan: &Plan, host: &Host<'_>) -> Result<Ends, Vec<Diagn
                     }
                 },
                 SinkKind::Kafka(settings) => {
-                    let (timeout, buffer) = (sink.delivery.timeout, sink.delivery.buffer.bound());
+                    let (delivery, name) = (&sink.delivery, path_of(pipeline, sink).to_string());
+                    let (timeout, buffer) = (delivery.timeout, delivery.buffer.bound());
+                    let ordered = delivery.concurrency.most().get() == 1;
+                    let limits = kafka::Limits { timeout, buffer, ordered };
                     let connection = Box::new(plan.kafka_again(&settings.connection));
-                    let (name, limits) = (path_of(pipeline, sink).to_string(), kafka::Limits { timeout, buffer });
                     Arc::new(KafkaSink::new(&name, settings, limits, connection))
                 }
                 SinkKind::Wasm(settings) => match components.sink(plan, pipeline, sink, settings, host) {

@@ -17,6 +17,7 @@ mod encoder;
 mod gate;
 mod instances;
 mod letters;
+mod line;
 mod once;
 mod order;
 mod rate;

@@ -158,6 +158,7 @@ mod tests {
             deadline: tokio::time::Instant::now() + Duration::from_secs(1),
             timeout: Duration::from_secs(1),
             ordered: true,
+            turn: Default::default(),
             next: None,
         };
         let console = Console::on(page, &Settings { format: Format::Raw }, false);

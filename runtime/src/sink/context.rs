@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::Notify;
 use tokio::time::Instant;
 use xxhash_rust::xxh3::Xxh3;
 
@@ -25,6 +26,8 @@ pub struct WriteContext {
     pub timeout: Duration,
     /// Order was promised: see [`Contract::stops_in_order`](super::Contract::stops_in_order).
     pub ordered: bool,
+    /// Is over once the next write may begin: see [`Contract::ahead`](super::Contract::ahead).
+    pub turn: Turn,
     /// What has to be stored together with the data of this write, where events are to be in it exactly once: see
     /// [`Connect::stored`](super::Connect::stored).
     pub next: Option<Next>,
@@ -34,6 +37,22 @@ impl WriteContext {
     /// The identity of a batch in this sink: see [`BatchId`].
     pub fn batch_id(&self, origin: &Origin) -> BatchId {
         BatchId::of(&self.pipeline, &self.sink, origin)
+    }
+}
+
+/// The turn of one of several writes that begin one after the other. Cloning gives the same turn.
+#[derive(Clone, Debug, Default)]
+pub struct Turn(Arc<Notify>);
+
+impl Turn {
+    /// All events are handed over, in order: the next write may begin.
+    pub fn end(&self) {
+        self.0.notify_one();
+    }
+
+    /// Returns once it has ended. One waits for that.
+    pub async fn over(&self) {
+        self.0.notified().await;
     }
 }
 

@@ -182,6 +182,7 @@ pub(super) mod tests {
             deadline: Instant::now() + timeout,
             timeout,
             ordered: true,
+            turn: Default::default(),
             next: None,
         }
     }

@@ -5,6 +5,9 @@
 //! has, so that no copy of an event is sent later: what no broker can have comes again, what one may have is unknown.
 //!
 //! Topics are not grouped by: one producer writes to any number of them at the same time.
+//!
+//! Several writes are under way on one producer, which keeps their order. Where events of one are to come again, it is given
+//! up too, with those of the writes behind it; the next one begins once all of these have returned.
 
 mod message;
 mod native;
@@ -12,6 +15,7 @@ mod outcome;
 mod producer;
 mod settings;
 
+use std::iter::Peekable;
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -21,18 +25,21 @@ use rdkafka::ClientConfig;
 use rdkafka::types::RDKafkaErrorCode;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
-use super::{Connect, Contract, Failure, Outcome, Sink, WriteContext, WriteError};
+use super::{Connect, Contract, Failure, Outcome, Sink, Turn, WriteContext, WriteError};
 use crate::batch::Batch;
 use crate::kafka::Connection;
 use message::Scratch;
-use native::{Flight, Persisted, Unwritten};
-use outcome::{Failures, Meaning, meaning};
+use native::{Flight, Handing, Persisted, Unwritten};
+use outcome::{Failures, Meaning, comes_again, meaning};
 use producer::Producer;
 
 pub use settings::{Compression, Partitioner, Settings, Time, TopicTemplate};
 
 /// Gives the settings of a connection as they are now: a file that they refer to may have changed.
 pub type CurrentConnection = Box<dyn Fn() -> Result<Connection, String> + Send + Sync>;
+
+/// Writes under way in order. So many usual batches fill the requests that a producer may have in flight.
+const AHEAD: NonZeroUsize = const { NonZeroUsize::new(32).unwrap() };
 
 /// What a sink of Kafka needs to know of its delivery.
 #[derive(Clone, Copy, Debug)]
@@ -41,6 +48,8 @@ pub struct Limits {
     pub timeout: Duration,
     /// Bytes of events that may wait for the sink.
     pub buffer: u64,
+    /// Whether all events are to keep their order.
+    pub ordered: bool,
 }
 
 /// Writes to the topics of one cluster.
@@ -57,7 +66,7 @@ impl KafkaSink {
     /// Nothing is opened yet.
     pub fn new(name: &str, settings: &Settings, limits: Limits, connection: CurrentConnection) -> KafkaSink {
         // All lanes share the producer.
-        let contract = Contract { overlap: NonZeroUsize::MAX, ..Contract::default() };
+        let contract = Contract { overlap: NonZeroUsize::MAX, ahead: AHEAD, ..Contract::default() };
         KafkaSink { contract, name: name.to_owned(), settings: Arc::new(settings.clone()), limits, connection }
     }
 
@@ -95,9 +104,9 @@ impl Connect for KafkaSink {
     async fn open(&self, _: u32) -> Result<Arc<dyn Sink>, Failure> {
         let connection = (self.connection)().map_err(|message| Failure::halted("connection", message))?;
         let client = self.client(&connection);
-        let producer = Mutex::new(Some(Producer::start(&self.name, &client)?));
-        let (name, settings) = (self.name.clone(), self.settings.clone());
-        Ok(Arc::new(Instance { name, settings, client, producer, turn: tokio::sync::Mutex::default() }))
+        let (name, settings, ordered) = (self.name.clone(), self.settings.clone(), self.limits.ordered);
+        let producer = Mutex::new(Some(Producer::start(&name, &client, ordered)?));
+        Ok(Arc::new(Instance { name, settings, client, ordered, producer, turn: tokio::sync::Mutex::default() }))
     }
 }
 
@@ -105,6 +114,7 @@ struct Instance {
     name: String,
     settings: Arc<Settings>,
     client: ClientConfig,
+    ordered: bool,
     /// None once it was closed.
     producer: Mutex<Option<Arc<Producer>>>,
     /// Writes hand over one after the other, in the order in which they began.
@@ -112,16 +122,21 @@ struct Instance {
 }
 
 impl Instance {
-    /// The producer for a write that begins. One that is of no use any more is replaced.
+    /// The producer for a write that begins. One that is of no use any more is replaced; where order is kept, only once
+    /// all that was handed over to it has come back.
     fn producer(&self) -> Result<Arc<Producer>, Failure> {
         let mut current = self.current();
         match &*current {
             Some(producer) if !producer.is_spent() => Ok(producer.clone()),
+            Some(spent) if self.ordered && spent.is_in_use() => {
+                let behind = || Failure::transient("behind", "a write before this one has failed");
+                Err(spent.why_halted().unwrap_or_else(behind))
+            }
             _ => {
                 if let Some(spent) = current.take() {
                     spent.retire();
                 }
-                Ok(current.insert(Producer::start(&self.name, &self.client)?).clone())
+                Ok(current.insert(Producer::start(&self.name, &self.client, self.ordered)?).clone())
             }
         }
     }
@@ -140,7 +155,8 @@ impl Sink for Instance {
         // Early enough to hear what became of each event.
         let until = context.deadline - (context.timeout / 10).min(Duration::from_secs(1));
         let (failures, parts) = (Failures::new(), Vec::new());
-        let mut write = Write { instance: self, producer: &producer, batch, until, failures, parts };
+        let turn = &context.turn;
+        let mut write = Write { instance: self, producer: &producer, batch, until, turn, failures, parts };
         write.send(0..batch.len() as u32).await;
         while let Some(part) = write.parts.pop() {
             write.send(part.iter().copied()).await;
@@ -184,6 +200,8 @@ struct Write<'a> {
     batch: &'a Batch,
     /// When the producer is given up.
     until: Instant,
+    /// To end once all is handed over.
+    turn: &'a Turn,
     failures: Failures,
     /// Events to be sent again, by themselves.
     parts: Vec<Vec<u32>>,
@@ -194,7 +212,9 @@ impl Write<'_> {
     async fn send(&mut self, rows: impl Iterator<Item = u32>) {
         let mut rows = rows.peekable();
         let mut unwritten = Vec::new();
-        if let Some(flight) = self.hand_over(&mut rows, &mut unwritten).await {
+        let flight = self.hand_over(&mut rows, &mut unwritten).await;
+        self.turn.end();
+        if let Some(flight) = flight {
             unwritten.extend(self.land(&flight).await);
         }
         // There was no room for them.
@@ -222,38 +242,50 @@ impl Write<'_> {
         }
     }
 
-    /// Leaves those for which there is no room within the time.
+    /// Leaves those for which there is no room within the time, or no producer.
     async fn hand_over(
         &mut self,
-        rows: &mut std::iter::Peekable<impl Iterator<Item = u32>>,
+        rows: &mut Peekable<impl Iterator<Item = u32>>,
         unwritten: &mut Vec<Unwritten>,
     ) -> Option<Arc<Flight>> {
+        let mut scratch = timeout_at(self.until, self.instance.turn.lock()).await.ok()?;
         if self.producer.is_spent() {
             return None;
         }
-        let mut scratch = timeout_at(self.until, self.instance.turn.lock()).await.ok()?;
         let mut handing = self.producer.enter(self.batch.clone());
+        while self.hand_over_some(rows, unwritten, &mut scratch, &mut handing) {
+            if timeout_at(self.until, self.producer.room()).await.is_err() {
+                break;
+            }
+        }
+        if self.instance.ordered && (rows.peek().is_some() || unwritten.iter().any(comes_again)) {
+            // Before anybody else has the turn.
+            self.producer.retire();
+        }
+        Some(handing.flight().clone())
+    }
+
+    /// Hands over while there is room; whether that is missing.
+    fn hand_over_some(
+        &mut self,
+        rows: &mut Peekable<impl Iterator<Item = u32>>,
+        unwritten: &mut Vec<Unwritten>,
+        scratch: &mut Scratch,
+        handing: &mut Handing,
+    ) -> bool {
+        let Some(_open) = self.producer.keep_open() else { return false };
         while let Some(&row) = rows.peek() {
-            let handed = match scratch.message(&self.instance.settings, self.batch, row as usize) {
-                Ok(mut message) => handing.produce(row as usize, &mut message),
-                Err(failure) => {
-                    self.failures.add(row, failure);
-                    Ok(())
-                }
-            };
-            match handed {
-                Ok(()) => {}
-                Err(RDKafkaErrorCode::QueueFull) => {
-                    if timeout_at(self.until, self.producer.room()).await.is_err() {
-                        break;
-                    }
-                    continue;
-                }
-                Err(code) => unwritten.push(Unwritten { row, code, persisted: Persisted::No }),
+            match scratch.message(&self.instance.settings, self.batch, row as usize) {
+                Ok(mut message) => match handing.produce(row as usize, &mut message) {
+                    Ok(()) => {}
+                    Err(RDKafkaErrorCode::QueueFull) => return true,
+                    Err(code) => unwritten.push(Unwritten { row, code, persisted: Persisted::No }),
+                },
+                Err(failure) => self.failures.add(row, failure),
             }
             rows.next();
         }
-        Some(handing.flight().clone())
+        false
     }
 
     /// Waits until each message is reported. When time is up, or nothing can be written, the producer is given up.

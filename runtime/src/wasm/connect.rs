@@ -69,6 +69,7 @@ impl Component {
                 max_events: limit(described.max_events),
                 max_bytes: limit(described.max_bytes),
                 overlap,
+                ahead: NonZeroUsize::MIN,
                 stops_in_order: described.stops_in_order,
                 destination: None,
                 reads_events: false,

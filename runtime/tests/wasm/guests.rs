@@ -55,7 +55,16 @@ pub(crate) fn batch(payloads: &[&str]) -> Batch {
 pub(crate) fn context() -> WriteContext {
     let timeout = Duration::from_secs(30);
     let deadline = Instant::now() + timeout;
-    WriteContext { pipeline: "p".into(), sink: "s".into(), attempt: 1, deadline, timeout, ordered: false, next: None }
+    WriteContext {
+        pipeline: "p".into(),
+        sink: "s".into(),
+        attempt: 1,
+        deadline,
+        timeout,
+        ordered: false,
+        turn: Default::default(),
+        next: None,
+    }
 }
 
 pub(crate) async fn write(sink: &Arc<dyn Sink>, payloads: &[&str]) -> Result<Outcome, WriteError> {

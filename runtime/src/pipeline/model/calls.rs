@@ -37,6 +37,8 @@ pub(super) enum End {
     Events(Vec<Told>),
     /// As a whole.
     Failed(FailureKind, &'static str),
+    /// It was left out: one ahead of it in the line has events that come again.
+    Behind,
     /// With its instance.
     Lost(&'static str),
     /// It did not return.
@@ -176,6 +178,7 @@ impl State {
         let Some(sink) = self.sink(call.path) else { return };
         let (overlap, mut concurrency) = (sink.contract.overlap.get(), sink.settings.concurrency.most().get());
         let path = &self.paths[call.path];
+        concurrency = concurrency.max(sink.ahead());
         if sink.settings.concurrency == Concurrency::Adaptive && !path.open_failed {
             // From one on, each call that ends makes it one more at most.
             concurrency = concurrency.min(1 + path.ended);
@@ -307,11 +310,13 @@ impl State {
             self.fail("deadline", || format!("{name} call {} went on after its deadline", call.number));
         }
         self.note(|| format!("{name} call {} ended: {end:?}", call.number));
+        self.leave_line(call, &end);
         let told = if let End::Events(told) = &end { Some(call.of_events(told)) } else { None };
         self.end_late(call, told.as_deref());
         match end {
             End::Events(told) => self.end_events(call, &call.of_events(&told)),
             End::Failed(kind, code) => self.end_whole(call, kind, code),
+            End::Behind => self.end_behind(call),
             End::Lost(code) => self.end_lost(call, code),
             End::Dropped if late => self.end_whole(call, FailureKind::Unknown, "timeout"),
             // Time was up, or the delivery ended.
@@ -388,6 +393,13 @@ impl State {
         }
     }
 
+    /// It is as if it had not been called.
+    fn end_behind(&mut self, call: &Call) {
+        let path = &mut self.paths[call.path];
+        path.gate.answered(call.number, true);
+        call.events.iter().for_each(|event| path.events[*event].now.tried = false);
+    }
+
     fn end_lost(&mut self, call: &Call, code: &'static str) {
         let path = &mut self.paths[call.path];
         path.gate.answered(call.number, false);
@@ -431,6 +443,8 @@ impl State {
         let unknown = retry.unknown.get();
         let halvings = 64 - (call.events.len().max(sink.settings.batch_size.get()) as u64).leading_zeros() + 1;
         let waits = retry.outage == Outage::Wait;
+        // Behind one that is lost while it answers, an event may fail by itself, and is not charged.
+        let most = most.saturating_add(u32::from(sink.ahead() > 1));
         for event in &call.events {
             let now = &self.paths[call.path].events[*event].now;
             let times = now.handed.max(1);

@@ -207,6 +207,8 @@ impl State {
         let charged = now.transient + now.all_transient + unknown + now.rejected;
         // An outage that is waited out charges nothing once the attempts are spent.
         let exact = retry.outage == Outage::DeadLetter || now.all_transient + now.all_unknown == 0;
+        // What fails behind others may not be charged.
+        let exact = exact && sink.ahead() == 1;
         if letter.attempts > charged || (exact && letter.attempts != charged) {
             return Some(format!("there were {charged} attempts"));
         }

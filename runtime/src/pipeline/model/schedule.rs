@@ -214,6 +214,14 @@ pub(super) struct Run {
     pub(super) keeping: Vec<Keeping>,
 }
 
+impl Sink {
+    /// How many calls may be under way in a line, in which the sink keeps their order.
+    pub(super) fn ahead(&self) -> usize {
+        let alone = self.settings.concurrency.most().get() == 1 && !self.settings.exactly_once;
+        if alone { self.contract.ahead.min(self.contract.overlap).get() } else { 1 }
+    }
+}
+
 impl Schedule {
     pub(super) fn draw(seed: u64) -> Schedule {
         let rng = &mut Rng::new(seed);
@@ -319,7 +327,15 @@ fn sink(rng: &mut Rng, events: usize, trouble: u64, replayable: bool) -> Sink {
     let sink = if replayable && rng.percent(20) { exactly_once(rng, sink, troubles) } else { sink };
     // Drawn last, so that what was drawn before stays what it was.
     let encoding = (rng.percent(25) && !sink.settings.exactly_once).then(|| encoding(rng, events));
-    Sink { encoding, ..sink }
+    let mut sink = Sink { encoding, ..sink };
+    let alone = sink.settings.concurrency.most().get() == 1;
+    if alone && rng.percent(50) && !sink.settings.exactly_once {
+        sink.contract.ahead = nonzero(rng.pick(&[2, 3, 5]));
+        sink.contract.overlap = sink.contract.ahead;
+        // Some are under way for a while.
+        sink.takes = (rng.below(20), rng.below(20));
+    }
+    sink
 }
 
 /// With the settings that this needs, and what the sink promises in return.

@@ -10,6 +10,7 @@ use tokio::time::sleep;
 
 use super::calls::{Call, End, Told};
 use super::instances::Instance;
+use super::line;
 use super::once;
 use super::schedule::{Act, Closing, Opening};
 use super::world::{State, World};
@@ -146,6 +147,7 @@ enum How {
     Trap,
     Panic,
     Hang,
+    Behind,
 }
 
 #[async_trait]
@@ -155,7 +157,7 @@ impl Sink for Open {
             return once::store_positions(&self.world, self.path, self.instance, context).await;
         }
         let call = Call::begin(&self.world, self.path, self.instance, batch, context);
-        let Plan { wrote, slow, how } = self.world.with(|state| state.plan(&call, context.ordered));
+        let lines_up = self.world.with(|state| state.join_line(&call));
         let broke = self.world.with(|state| state.paths[self.path].instances[self.instance].broke.clone());
         let notified = broke.notified();
         tokio::pin!(notified);
@@ -166,9 +168,20 @@ impl Sink for Open {
             }
         };
         let work = async {
+            if lines_up {
+                pause(self.takes.0).await;
+                context.turn.end();
+                if !line::stand(&self.world, &call).await {
+                    return How::Behind;
+                }
+            }
+            let Plan { wrote, slow, how } = self.world.with(|state| state.plan(&call, context.ordered));
             pause(self.takes.0 + slow).await;
             self.world.with(|state| {
                 state.write(&call, &wrote);
+                if let How::Events(told, _) = &how {
+                    state.through(&call, told);
+                }
                 // Nothing is stored where nothing was written.
                 if let Some(next) = context.next.as_ref().filter(|_| !wrote.is_empty()) {
                     state.store(self.path, Some(&call), &wrote, next.after(batch.origin(), wrote.len()));
@@ -178,15 +191,16 @@ impl Sink for Open {
             if let How::Hang = how {
                 std::future::pending::<()>().await;
             }
+            how
         };
-        tokio::select! {
+        let how = tokio::select! {
             biased;
             () = notified => {
                 call.end(End::Lost("trap"));
                 return Err(WriteError::Lost(Failure::unknown("trap", "")));
             }
-            () = work => {}
-        }
+            how = work => how,
+        };
         self.answer(call, batch.len(), how)
     }
 
@@ -222,6 +236,10 @@ impl Open {
             How::Failed(kind, code) => {
                 call.end(End::Failed(kind, code));
                 Err(Failure::new(kind, code, "").into())
+            }
+            How::Behind => {
+                call.end(End::Behind);
+                Err(Failure::transient("behind", "").into())
             }
             How::Lie => {
                 call.end(End::Failed(FailureKind::Unknown, "bad-report"));

@@ -11,6 +11,7 @@ use super::calls::Row;
 use super::encoder::Told;
 use super::gate::GateModel;
 use super::instances::{Instance, Openings};
+use super::line::Line;
 use super::once::Has;
 use super::order::Course;
 use super::rate::RateModel;
@@ -83,6 +84,8 @@ pub(super) struct Path {
     /// What its sink has, where that stores positions with its data.
     pub(super) has: Option<Has>,
     pub(super) instances: Vec<Instance>,
+    /// Calls under way whose order the sink keeps itself.
+    pub(super) line: Line,
     pub(super) in_flight: usize,
     pub(super) opened: usize,
     pub(super) closed: usize,
@@ -253,6 +256,7 @@ impl State {
             path.ended = 0;
             path.events.iter_mut().for_each(|event| event.now = Now::default());
             path.instances.clear();
+            path.line = Line::default();
             path.opening = Openings::default();
             (path.in_flight, path.bytes, path.oversized) = (0, 0, false);
             path.open_failed = false;
@@ -452,6 +456,7 @@ impl Path {
             takes,
             has: None,
             instances: Vec::new(),
+            line: Line::default(),
             in_flight: 0,
             opened: 0,
             closed: 0,

@@ -42,6 +42,7 @@ fn context(timeout: Duration) -> WriteContext {
         deadline: Instant::now() + timeout,
         timeout,
         ordered: true,
+        turn: Default::default(),
         next: None,
     }
 }

@@ -20,6 +20,7 @@ use rdkafka::error::KafkaError;
 use rdkafka::types::{RDKafkaErrorCode, RDKafkaType};
 use tokio::sync::Notify;
 
+use super::outcome::comes_again;
 use crate::batch::Batch;
 
 /// The partitioner says it: `RD_KAFKA_PARTITION_UA`, which the bindings lack.
@@ -335,8 +336,9 @@ impl Native {
         unsafe { c::rd_kafka_queue_yield(self.queue.0) }
     }
 
-    /// Waits for what the client tells, and passes reports on to their flights. One thread at a time.
-    pub(super) fn poll(&self, within: Duration) -> Event {
+    /// Waits for what the client tells, and passes reports on to their flights. Before those hear of a message that is to be
+    /// sent again, `failed` is called. One thread at a time.
+    pub(super) fn poll(&self, within: Duration, failed: &dyn Fn()) -> Event {
         // SAFETY: the queue is there.
         let event = unsafe { c::rd_kafka_queue_poll(self.queue.0, within.as_millis() as i32) };
         if event.is_null() {
@@ -344,19 +346,19 @@ impl Native {
         }
         // SAFETY: the event is there until it is destroyed, and nothing of it is kept beyond.
         unsafe {
-            let told = self.read(event);
+            let told = self.read(event, failed);
             c::rd_kafka_event_destroy(event);
             told
         }
     }
 
     /// The event must be there.
-    unsafe fn read(&self, event: *mut c::rd_kafka_event_t) -> Event {
+    unsafe fn read(&self, event: *mut c::rd_kafka_event_t, failed: &dyn Fn()) -> Event {
         // SAFETY: the caller says that the event is there; each function is one for events of its type.
         unsafe {
             match c::rd_kafka_event_type(event) {
                 c::RD_KAFKA_EVENT_DR => {
-                    self.report(event);
+                    self.report(event, failed);
                     Event::Reports
                 }
                 c::RD_KAFKA_EVENT_ERROR => Event::Error {
@@ -374,7 +376,7 @@ impl Native {
     }
 
     /// Neighbours of one batch are counted together. The event must be one with reports.
-    unsafe fn report(&self, event: *mut c::rd_kafka_event_t) {
+    unsafe fn report(&self, event: *mut c::rd_kafka_event_t, failed: &dyn Fn()) {
         let mut flight: Option<Arc<Flight>> = None;
         let (mut written, mut unwritten) = (0, Vec::new());
         loop {
@@ -398,7 +400,11 @@ impl Native {
                         c::rd_kafka_msg_status_t::RD_KAFKA_MSG_STATUS_POSSIBLY_PERSISTED => Persisted::Perhaps,
                         c::rd_kafka_msg_status_t::RD_KAFKA_MSG_STATUS_PERSISTED => Persisted::Yes,
                     };
-                    unwritten.push(Unwritten { row: message._private.addr() as u32, code, persisted });
+                    let one = Unwritten { row: message._private.addr() as u32, code, persisted };
+                    if comes_again(&one) {
+                        failed();
+                    }
+                    unwritten.push(one);
                 }
             }
         }

@@ -46,6 +46,11 @@ pub(super) fn meaning(code: Code) -> Meaning {
     }
 }
 
+/// Whether a message is to be sent again, by what is known of it alone.
+pub(super) fn comes_again(one: &Unwritten) -> bool {
+    one.persisted != Persisted::Yes && matches!(meaning(one.code), Meaning::Unwritten | Meaning::Halted)
+}
+
 /// The name of an error in dead letters and metrics: `too-large`, or librdkafka's name in lower case with hyphens.
 pub(super) fn code(code: Code) -> String {
     match code {

@@ -1,7 +1,7 @@
 //! A producer with the thread that hears what it tells.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -26,7 +26,11 @@ const POLL_RETIRED: Duration = Duration::from_millis(20);
 pub(super) struct Producer {
     name: String,
     native: Native,
+    /// Whether nothing may be written behind a message that comes again.
+    ordered: bool,
     retired: AtomicBool,
+    /// Held while messages are handed over, and while it is retired.
+    open: Mutex<()>,
     /// Messages were reported: there is room for others.
     room: Notify,
     /// What keeps it from writing anything until an operator acts.
@@ -38,7 +42,7 @@ pub(super) struct Producer {
 
 impl Producer {
     /// Starts one. Its thread ends once it is retired and each of its messages is reported.
-    pub(super) fn start(name: &str, config: &ClientConfig) -> Result<Arc<Producer>, Failure> {
+    pub(super) fn start(name: &str, config: &ClientConfig, ordered: bool) -> Result<Arc<Producer>, Failure> {
         let native = Native::new(config).map_err(|error| {
             let message = match error {
                 KafkaError::ClientCreation(message) | KafkaError::ClientConfig(_, message, ..) => message,
@@ -49,7 +53,9 @@ impl Producer {
         let producer = Arc::new(Producer {
             name: name.to_owned(),
             native,
+            ordered,
             retired: AtomicBool::new(false),
+            open: Mutex::default(),
             room: Notify::new(),
             halted: watch::Sender::new(None),
             last_error: Mutex::default(),
@@ -64,6 +70,12 @@ impl Producer {
     /// Messages of a batch are going to be handed over.
     pub(super) fn enter(&self, batch: Batch) -> Handing<'_> {
         self.native.enter(batch)
+    }
+
+    /// As long as the guard is there it is not retired. None if it is.
+    pub(super) fn keep_open(&self) -> Option<MutexGuard<'_, ()>> {
+        let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        (!self.is_retired()).then_some(open)
     }
 
     /// Waits until there may be room for messages.
@@ -84,7 +96,16 @@ impl Producer {
 
     /// Whether it is of no use any more.
     pub(super) fn is_spent(&self) -> bool {
-        self.retired.load(Ordering::Relaxed) || self.halted.borrow().is_some()
+        self.is_retired() || self.halted.borrow().is_some()
+    }
+
+    fn is_retired(&self) -> bool {
+        self.retired.load(Ordering::Relaxed)
+    }
+
+    /// Whether somebody has it beside its thread and the instance.
+    pub(super) fn is_in_use(self: &Arc<Producer>) -> bool {
+        Arc::strong_count(self) > 2
     }
 
     /// What it said last, to explain why messages are late.
@@ -94,7 +115,10 @@ impl Producer {
 
     /// Gives up all its messages, those that wait and those that were sent. Each is reported, none is sent from now on.
     pub(super) fn retire(&self) {
-        self.retired.store(true, Ordering::Relaxed);
+        {
+            let _open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+            self.retired.store(true, Ordering::Relaxed);
+        }
         self.native.purge();
         self.native.wake();
     }
@@ -137,8 +161,13 @@ impl Producer {
 /// Hears what a producer tells until it is retired, idle and nobody else has it; then ends it, which takes its time.
 fn hear(producer: Arc<Producer>) {
     loop {
-        let retired = producer.retired.load(Ordering::Relaxed);
-        let event = producer.native.poll(if retired { POLL_RETIRED } else { POLL });
+        let retired = producer.is_retired();
+        let failed = || {
+            if producer.ordered && !producer.is_retired() {
+                producer.retire();
+            }
+        };
+        let event = producer.native.poll(if retired { POLL_RETIRED } else { POLL }, &failed);
         let quiet = matches!(event, Event::Nothing);
         producer.tell(event);
         if quiet && retired && producer.native.is_idle() && Arc::strong_count(&producer) == 1 {
