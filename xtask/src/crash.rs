@@ -17,7 +17,7 @@ use crate::command::{self, cargo, metadata, target_folder};
 use crate::guests;
 use crate::report::{heading, note};
 use case::{CASES, Case};
-use input::Input;
+use input::{Input, Saved};
 use tally::Tally;
 
 /// What was asked for.
@@ -122,9 +122,9 @@ impl<'a> Trial<'a> {
         }
         fs::create_dir_all(folder.join("out"))?;
         let config = folder.join("sump.toml");
-        let input = Input::create(folder.join("in.ndjson"), case.events)?;
+        let input = Input::create(folder.join("in.ndjson"), case.events, case.rotated)?;
         fs::write(&config, case.configuration(&folder, guests, input.path()))?;
-        let tally = Tally::new(folder.join("out").join(case.output));
+        let tally = Tally::new(folder.join("out").join(case.output), case.rotated);
         let began = Instant::now();
         Ok(Trial { case, sump, folder, config, input, tally, random: seed, kills: 0, starts: 0, began })
     }
@@ -148,9 +148,19 @@ impl<'a> Trial<'a> {
         let moment = Duration::from_millis(self.draw(LATEST + 1));
         let mut child = self.command("run")?.spawn()?;
         let ended = ended(&mut child)?;
-        match ended.recv_timeout(moment) {
-            Err(RecvTimeoutError::Timeout) => {
+        let (input, more) = (&mut self.input, if self.case.rotated > 0 { self.case.events } else { 0 });
+        // What is followed is written meanwhile, as fast as that goes, and goes on to be after the kill.
+        let waited = std::thread::scope(|scope| {
+            let writing = scope.spawn(|| input.append(more));
+            let waited = ended.recv_timeout(moment);
+            if waited == Err(RecvTimeoutError::Timeout) {
                 child.kill()?;
+            }
+            writing.join().map_err(|_| anyhow::anyhow!("the writer broke down"))??;
+            anyhow::Ok(waited)
+        })?;
+        match waited {
+            Err(RecvTimeoutError::Timeout) => {
                 child.wait()?;
                 self.kills += 1;
             }
@@ -165,13 +175,24 @@ impl<'a> Trial<'a> {
         if self.case.once {
             return Ok(());
         }
-        let resumes = self.resumes()?;
-        self.tally.look(self.input.number_at(resumes), self.case.buffered)
+        let saved = self.saved()?;
+        self.tally.look(&saved, self.input.events(), self.case.buffered)?;
+        self.input.remove(&saved)
     }
 
     /// The last run, to the end.
     fn finish(&mut self) -> Result<()> {
         let mut child = self.command("run")?.spawn()?;
+        if self.case.rotated > 0 {
+            let began = Instant::now();
+            while !self.tally.has_all(self.input.events())? && began.elapsed() < PATIENCE {
+                #[expect(clippy::disallowed_methods, reason = "another process gives no sign but what it does")]
+                std::thread::sleep(Duration::from_millis(50));
+            }
+            child.kill()?;
+            child.wait()?;
+            return self.tally.finish(self.input.events());
+        }
         let said = match ended(&mut child)?.recv_timeout(PATIENCE) {
             Ok(said) => said,
             Err(_) => {
@@ -184,15 +205,15 @@ impl<'a> Trial<'a> {
         self.tally.finish(self.input.events())
     }
 
-    /// The lowest position that was saved.
-    fn resumes(&self) -> Result<u64> {
+    /// What was saved.
+    fn saved(&self) -> Result<Saved> {
         let path = self.folder.join("data/positions.json");
-        let Ok(text) = fs::read(&path) else { return Ok(0) };
-        let saved: serde_json::Value =
-            serde_json::from_slice(&text).with_context(|| format!("{} is torn", path.display()))?;
-        let sink = &saved["sources"]["in"]["pipelines"]["p"]["out"];
-        let positions = sink.as_object().into_iter().flatten().filter_map(|(_, position)| position.as_u64());
-        Ok(positions.min().unwrap_or(0))
+        let saved: serde_json::Value = match fs::read(&path) {
+            Ok(text) => serde_json::from_slice(&text).with_context(|| format!("{} is torn", path.display()))?,
+            Err(_) => serde_json::Value::Null,
+        };
+        let source = &saved["sources"]["in"];
+        Ok(self.input.saved(source, &source["pipelines"]["p"]["out"]))
     }
 
     fn draw(&mut self, below: u64) -> u64 {

@@ -129,10 +129,14 @@ fn build(options: &Options) -> Result<()> {
     })
 }
 
+/// Programs that end-to-end tests run, each with its package in Debian.
+const PROGRAMS: [(&str, &str); 3] = [("gzip", "gzip"), ("zstd", "zstd"), ("logrotate", "logrotate")];
+
 fn tests(options: &Options) -> Result<()> {
     tools::programs(&SERVERS)?;
     // The other side of HTTPS and HTTP/2, and its certificates.
     tools::programs(&[("curl", "curl"), ("openssl", "openssl")])?;
+    tools::programs(&PROGRAMS)?;
     let (guests, kafka) = (guests::folder(&metadata()?)?, kafka::folder()?);
     in_groups(|group| {
         let mut tests = cargo(&["test", "--no-fail-fast"]);

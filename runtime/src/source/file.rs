@@ -13,6 +13,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Seek, SeekFrom};
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use async_trait::async_trait;
 use rustix::fs::{Advice, fadvise};
@@ -68,7 +69,7 @@ impl Open for Files {
 
     /// Without `follow`, fails when a glob matches nothing, or a file can't be read: leaving it out would lose its events.
     async fn open(&self, resume: Resume) -> Result<Box<dyn Source>, SourceError> {
-        let (settings, positions) = (self.settings.clone(), resume.positions.clone());
+        let (settings, positions, began) = (self.settings.clone(), resume.positions.clone(), SystemTime::now());
         let looked = tokio::task::spawn_blocking(move || look::look(&settings, resume)).await;
         let Looked { table, found, missing, forgotten } =
             looked.map_err(|error| SourceError { message: format!("looking for files failed: {error}") })??;
@@ -78,7 +79,10 @@ impl Open for Files {
         }
         let (settings, framing, shared) = (self.settings.clone(), self.framing.clone(), state.clone());
         let reader = Reader::spawn("files", move |hand| match settings.follow {
-            true => follow::follow(&settings, &framing, hand, &shared, positions, found, missing),
+            true => {
+                let begin = follow::Begin { positions, found, missing, looked: began };
+                follow::follow(&settings, &framing, hand, &shared, begin)
+            }
             false => read_all(&found, &settings, &framing, hand),
         })?;
         Ok(Box::new(Reading { reader, state, follow: self.settings.follow }))

@@ -15,9 +15,12 @@ pub(crate) struct Case {
     pub(crate) buffered: bool,
     /// Nothing may come twice. What a kill left in the output is cut off by the next run: only the end is looked at.
     pub(crate) once: bool,
+    /// Events in a file that is followed while it is written; then it is renamed, and the next one begins. 0: one file
+    /// has all, and is read to its end.
+    pub(crate) rotated: u64,
 }
 
-pub(crate) const CASES: [Case; 6] = [
+pub(crate) const CASES: [Case; 8] = [
     Case {
         name: "file",
         sink: "type = \"file\"\npath = \"{OUT}/lines\"\nbatch_size = 20",
@@ -25,6 +28,7 @@ pub(crate) const CASES: [Case; 6] = [
         events: 200_000,
         buffered: false,
         once: false,
+        rotated: 0,
     },
     Case {
         name: "slow",
@@ -33,8 +37,17 @@ pub(crate) const CASES: [Case; 6] = [
         events: 50_000,
         buffered: false,
         once: false,
+        rotated: 0,
     },
-    Case { name: "wasm", sink: WASM, output: "2018-01-31.csv", events: 100_000, buffered: false, once: false },
+    Case {
+        name: "wasm",
+        sink: WASM,
+        output: "2018-01-31.csv",
+        events: 100_000,
+        buffered: false,
+        once: false,
+        rotated: 0,
+    },
     Case {
         name: "disk",
         sink: "type = \"file\"\npath = \"{OUT}/lines\"\nbatch_size = 20\nbuffer.type = \"disk\"",
@@ -42,6 +55,7 @@ pub(crate) const CASES: [Case; 6] = [
         events: 200_000,
         buffered: true,
         once: false,
+        rotated: 0,
     },
     Case {
         name: "disk-slow",
@@ -50,6 +64,7 @@ pub(crate) const CASES: [Case; 6] = [
         events: 50_000,
         buffered: true,
         once: false,
+        rotated: 0,
     },
     Case {
         name: "file-once",
@@ -58,6 +73,25 @@ pub(crate) const CASES: [Case; 6] = [
         events: 200_000,
         buffered: false,
         once: true,
+        rotated: 0,
+    },
+    Case {
+        name: "follow",
+        sink: "type = \"file\"\npath = \"{OUT}/lines\"\nbatch_size = 100\nbatch_timeout = \"5ms\"",
+        output: "lines",
+        events: 10_000,
+        buffered: false,
+        once: false,
+        rotated: 2_000,
+    },
+    Case {
+        name: "follow-disk",
+        sink: "type = \"file\"\npath = \"{OUT}/lines\"\nbatch_size = 100\nbatch_timeout = \"5ms\"\nbuffer.type = \"disk\"",
+        output: "lines",
+        events: 10_000,
+        buffered: true,
+        once: false,
+        rotated: 2_000,
     },
 ];
 
@@ -69,8 +103,10 @@ impl Case {
         let out = folder.join("out");
         let sink = self.sink.replace("{OUT}", &out.to_string_lossy()).replace("{GUESTS}", &guests.to_string_lossy());
         let input = input.display();
-        format!(
-            "position_interval = \"20ms\"\n[source.in]\ntype = \"file\"\npath = \"{input}\"\n[pipeline.p.sink.out]\n{sink}\n"
-        )
+        let source = match self.rotated {
+            0 => format!("path = \"{input}\""),
+            _ => format!("path = \"{input}*\"\nfollow = true\npoll_interval = \"50ms\""),
+        };
+        format!("position_interval = \"20ms\"\n[source.in]\ntype = \"file\"\n{source}\n[pipeline.p.sink.out]\n{sink}\n")
     }
 }

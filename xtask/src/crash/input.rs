@@ -1,15 +1,24 @@
 //! Numbered quakes, one a line, all lines of the same length.
 
-use std::fs::OpenOptions;
+use std::collections::HashMap;
+use std::fs::{self, OpenOptions};
 use std::io::{BufWriter, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
+use serde_json::Value;
 
-/// A file of events that are numbered from 0.
+/// Events that are numbered from 0, in one file, or in one after another.
 pub(crate) struct Input {
     path: PathBuf,
     events: u64,
+    /// Events in a file before it is renamed; 0: it never is.
+    rotated: u64,
+    /// The inodes of the files, the one that is written last.
+    files: Vec<u64>,
+    /// So many files were removed, because all of them was saved.
+    removed: u64,
 }
 
 fn line(number: u64) -> String {
@@ -26,21 +35,43 @@ pub(crate) fn number_in(line: &str) -> Option<u64> {
     numbers.next()?.parse().ok()
 }
 
+/// Files that are kept after all of them was saved.
+const KEPT: u64 = 10;
+
 impl Input {
-    pub(crate) fn create(path: PathBuf, events: u64) -> Result<Input> {
-        let mut input = Input { path, events: 0 };
+    pub(crate) fn create(path: PathBuf, events: u64, rotated: u64) -> Result<Input> {
+        let mut input = Input { path, events: 0, rotated, files: Vec::new(), removed: 0 };
         input.append(events)?;
         Ok(input)
     }
 
     pub(crate) fn append(&mut self, events: u64) -> Result<()> {
-        let mut file = BufWriter::new(OpenOptions::new().create(true).append(true).open(&self.path)?);
-        for number in self.events..self.events + events {
-            file.write_all(line(number).as_bytes())?;
+        let end = self.events + events;
+        while self.events < end {
+            if self.rotated > 0 && self.events > 0 && self.events.is_multiple_of(self.rotated) {
+                fs::rename(&self.path, self.renamed(self.events / self.rotated - 1))?;
+            }
+            let file = OpenOptions::new().create(true).append(true).open(&self.path)?;
+            let number = file.metadata()?.ino();
+            if self.files.last() != Some(&number) {
+                self.files.push(number);
+            }
+            let here = match self.rotated {
+                0 => end,
+                each => end.min((self.events / each + 1) * each),
+            };
+            let mut file = BufWriter::new(file);
+            for number in self.events..here {
+                file.write_all(line(number).as_bytes())?;
+            }
+            file.flush()?;
+            self.events = here;
         }
-        file.flush()?;
-        self.events += events;
         Ok(())
+    }
+
+    fn renamed(&self, file: u64) -> PathBuf {
+        self.path.with_extension(format!("ndjson.{file:06}"))
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -51,9 +82,54 @@ impl Input {
         self.events
     }
 
-    /// The event that begins at a position.
-    pub(crate) fn number_at(&self, position: u64) -> u64 {
-        position / line(0).len() as u64
+    /// The event that is the first not to be saved in each file, where the whole state of a source was saved as `saved`,
+    /// and `positions` are those of one sink.
+    pub(crate) fn saved(&self, saved: &Value, positions: &Value) -> Saved {
+        let length = line(0).len() as u64;
+        let at = |partition: &str| positions[partition].as_u64().unwrap_or(0) / length;
+        let mut by_inode = HashMap::new();
+        for known in saved["memo"].as_array().into_iter().flatten() {
+            if let (Some(inode), Some(partition)) = (known["inode"].as_u64(), known["partition"].as_str()) {
+                by_inode.insert(inode, at(partition));
+            }
+        }
+        let of = |(number, inode): (usize, &u64)| match (number as u64) < self.removed {
+            true => self.rotated,
+            false => by_inode.get(inode).copied().unwrap_or(0),
+        };
+        Saved { rotated: self.rotated, files: self.files.iter().enumerate().map(of).collect() }
+    }
+
+    /// Removes files of which all was saved long ago.
+    pub(crate) fn remove(&mut self, saved: &Saved) -> Result<()> {
+        while self.rotated > 0 {
+            let all =
+                (self.removed..=self.removed + KEPT).all(|file| saved.files.get(file as usize) == Some(&self.rotated));
+            if !all {
+                break;
+            }
+            fs::remove_file(self.renamed(self.removed))?;
+            self.removed += 1;
+        }
+        Ok(())
+    }
+}
+
+/// What was saved.
+pub(crate) struct Saved {
+    rotated: u64,
+    /// So many events of each file.
+    files: Vec<u64>,
+}
+
+impl Saved {
+    /// Whether the next run would pass over an event.
+    pub(crate) fn has(&self, number: u64) -> bool {
+        let (file, event) = match self.rotated {
+            0 => (0, number),
+            each => (number / each, number % each),
+        };
+        self.files.get(file as usize).is_some_and(|saved| event < *saved)
     }
 }
 
@@ -67,5 +143,13 @@ mod tests {
         assert_eq!(number_in(&line(123_456_789)), Some(123_456_789));
         assert_eq!(number_in("1517356800000,1.5,somewhere,1.0,2.0,3.0,n000000042"), Some(42));
         assert_eq!(number_in("{\"time\":1517356800000,\"id\":\"n0000"), None);
+    }
+
+    #[test]
+    fn what_is_saved_is_told_file_by_file() {
+        let saved = Saved { rotated: 10, files: vec![10, 3] };
+        assert!((0..13).all(|number| saved.has(number)) && (13..40).all(|number| !saved.has(number)));
+        let saved = Saved { rotated: 0, files: vec![7] };
+        assert!(saved.has(6) && !saved.has(7));
     }
 }

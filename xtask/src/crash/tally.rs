@@ -1,12 +1,13 @@
 //! What is in the output, held against what was saved.
 
+use std::collections::HashMap;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::PathBuf;
 
 use anyhow::Result;
 
-use super::input::number_in;
+use super::input::{Saved, number_in};
 
 /// How many problems are told.
 const MOST_PROBLEMS: usize = 10;
@@ -18,8 +19,9 @@ pub(crate) struct Tally {
     seen: u64,
     /// How often each event is there.
     counts: Vec<u32>,
-    /// First deliveries come in the order of the input.
-    highest: Option<u64>,
+    /// First deliveries come in the order of the input, of each file apart: so many events are in one.
+    rotated: u64,
+    highest: HashMap<u64, u64>,
     pub(crate) lost: u64,
     pub(crate) twice: u64,
     /// Events that may be there once more: those that were written and read again.
@@ -28,24 +30,29 @@ pub(crate) struct Tally {
 }
 
 impl Tally {
-    pub(crate) fn new(output: PathBuf) -> Tally {
-        let (counts, problems) = (Vec::new(), Vec::new());
-        Tally { output, seen: 0, counts, highest: None, lost: 0, twice: 0, allowed: 0, problems }
+    pub(crate) fn new(output: PathBuf, rotated: u64) -> Tally {
+        let (counts, highest, problems) = (Vec::new(), HashMap::new(), Vec::new());
+        Tally { output, seen: 0, counts, rotated, highest, lost: 0, twice: 0, allowed: 0, problems }
     }
 
-    /// After a kill: the next run goes on at event `resumes`.
-    pub(crate) fn look(&mut self, resumes: u64, buffered: bool) -> Result<()> {
+    /// After a kill: the next run passes over what was saved of so many events.
+    pub(crate) fn look(&mut self, saved: &Saved, events: u64, buffered: bool) -> Result<()> {
         self.count()?;
-        let there = |number: &u64| self.counts.get(*number as usize).is_some_and(|count| *count > 0);
+        let there = |number: u64| self.counts.get(number as usize).is_some_and(|count| *count > 0);
+        let missing = (0..events).find(|number| saved.has(*number) && !there(*number)).filter(|_| !buffered);
         // A buffer on disk may give out again what the sink had not confirmed: the same bound, from what is written on.
-        let missing = (0..resumes).find(|number| !there(number)).filter(|_| !buffered);
-        let behind = if buffered { 0 } else { resumes as usize };
-        let again = self.counts.iter().skip(behind).filter(|count| **count > 0).count() as u64;
+        let again = (0..events).filter(|number| (buffered || !saved.has(*number)) && there(*number)).count() as u64;
         self.allowed += again;
         if let Some(missing) = missing {
-            self.problem(format!("event {missing} is not written, and the next run would go on at {resumes}"));
+            self.problem(format!("event {missing} is not written, and the next run would pass over it"));
         }
         Ok(())
+    }
+
+    /// Whether so many events are there.
+    pub(crate) fn has_all(&mut self, events: u64) -> Result<bool> {
+        self.count()?;
+        Ok(self.counts.len() as u64 >= events && self.counts.iter().all(|count| *count > 0))
     }
 
     /// Everything has to be there.
@@ -82,10 +89,12 @@ impl Tally {
                 self.counts.resize(at + 1, 0);
             }
             self.counts[at] += 1;
-            if self.counts[at] == 1 && self.highest.is_some_and(|highest| number < highest) {
+            let highest = self.highest.entry(number.checked_div(self.rotated).unwrap_or(0)).or_insert(number);
+            let late = self.counts[at] == 1 && number < *highest;
+            *highest = number.max(*highest);
+            if late {
                 self.problem(format!("event {number} came after later ones"));
             }
-            self.highest = self.highest.max(Some(number));
         }
         Ok(())
     }

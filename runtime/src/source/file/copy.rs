@@ -20,6 +20,11 @@ pub(super) struct Copied {
 /// Looks for a copy of a file in its folder that has all of it that was read, up to `position`, and perhaps more.
 /// Rotation by copying and truncating leaves one, and what was not read yet is in that alone.
 pub(super) fn find(known: &Known, original: &Path, position: u64, is_other: impl Fn(Inode) -> bool) -> Option<Copied> {
+    // A file that is renamed while its folder is read may be passed over.
+    find_once(known, original, position, &is_other).or_else(|| find_once(known, original, position, &is_other))
+}
+
+fn find_once(known: &Known, original: &Path, position: u64, is_other: &impl Fn(Inode) -> bool) -> Option<Copied> {
     let mut best: Option<(i64, Copied)> = None;
     for entry in fs::read_dir(scan::folder_of(original)).into_iter().flatten().flatten() {
         let Ok(metadata) = entry.metadata() else { continue };

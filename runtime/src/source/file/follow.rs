@@ -10,7 +10,7 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use rustix::process::{Resource, getrlimit};
 use tracing::{info, warn};
@@ -32,14 +32,18 @@ const SWEEP: Duration = Duration::from_secs(60);
 /// How often to look after files that are gone, and whether anybody still wants to hear.
 const TICK: Duration = Duration::from_secs(1);
 
-/// Between two looks at files that are written all the time. Lines that come meanwhile are read together.
-const PACE: Duration = Duration::from_millis(10);
-
 /// A deleted file is let go when nothing was added to it for so many intervals of looking.
 const QUIET: u32 = 5;
 
 /// A file that begins like one that is known may be a copy of it: so long is waited for that one to be cut off.
 const COPYING: Duration = Duration::from_secs(10);
+
+/// The time of a file may be as much behind that of the clock.
+const GRAIN: Duration = Duration::from_millis(20);
+
+/// Where each assignment is saved, everything is that is known. So long is waited for others for each file, so that the
+/// work grows with the files, and not with their square.
+const GATHERING: Duration = Duration::from_micros(20);
 
 /// So many problems are remembered as told.
 const MOST_TOLD: usize = 1000;
@@ -74,14 +78,16 @@ struct Follower<'a> {
     current: Option<Inode>,
     /// Paths at which something new was seen.
     fresh: BTreeSet<PathBuf>,
-    /// Files that begin like one that is known, and when they were seen: copies perhaps, made before that is cut off.
-    alike: HashMap<PathBuf, Instant>,
+    /// When something was begun with last.
+    assigned: Instant,
+    /// Files that may be copies of one that is known, made before that is cut off: where, and since when they are known of.
+    alike: HashMap<Inode, (PathBuf, Instant)>,
     /// Which file left a path last, until it was read to its end.
     left: HashMap<PathBuf, Inode>,
-    /// What was heard of names that files had, before anybody looked.
-    renamed: BTreeMap<PathBuf, PathBuf>,
     /// Files that lost their last name.
     lost: BTreeSet<Inode>,
+    /// When everything was heard last. What was made since and is nowhere to be heard of has come and gone unseen.
+    heard: SystemTime,
     /// What was said of files and folders, so that it is said once.
     told: BTreeSet<String>,
     behind: u64,
@@ -116,25 +122,37 @@ struct Followed {
 struct Opened {
     file: Arc<File>,
     unpacker: Option<Box<Unpacker>>,
+    /// It is too short yet to tell what it holds.
+    unclear: bool,
 }
 
-/// Follows files until nobody wants to hear of them. `missing` are files of earlier runs that were not found.
+/// Where following begins.
+pub(super) struct Begin {
+    /// Where an earlier run got to.
+    pub(super) positions: BTreeMap<Partition, u64>,
+    pub(super) found: Vec<Found>,
+    /// Files of earlier runs that were not found.
+    pub(super) missing: BTreeSet<Inode>,
+    /// When somebody began to look for them.
+    pub(super) looked: SystemTime,
+}
+
+/// Follows files until nobody wants to hear of them.
 pub(super) fn follow(
     settings: &Settings,
     framing: &framing::Settings,
     hand: &Hand,
     state: &State,
-    positions: BTreeMap<Partition, u64>,
-    found: Vec<Found>,
-    missing: BTreeSet<Inode>,
+    begin: Begin,
 ) -> Result<(), Stop> {
+    let Begin { positions, found, missing, looked } = begin;
     let mut follower = Follower {
         settings,
         framing,
         hand,
         state,
         positions,
-        watcher: Watcher::new(settings.watch == Watch::Auto),
+        watcher: Watcher::new(settings.watch == Watch::Auto, &settings.path),
         files: HashMap::new(),
         names: HashMap::new(),
         links: HashMap::new(),
@@ -147,10 +165,11 @@ pub(super) fn follow(
         lines: framing.framer(Partition::from(""), 0),
         current: None,
         fresh: BTreeSet::new(),
+        assigned: Instant::now(),
         alike: HashMap::new(),
         left: HashMap::new(),
-        renamed: BTreeMap::new(),
         lost: BTreeSet::new(),
+        heard: looked,
         told: BTreeSet::new(),
         behind: 0,
     };
@@ -177,7 +196,8 @@ impl Follower<'_> {
             let after = moved.get(&found.path).copied();
             self.add(found, after);
         }
-        self.sweep()?;
+        // Nobody heard of what happened before the folders were watched.
+        self.sweep(true)?;
         info!(
             files = self.files.len(),
             watched_folders = self.watcher.watched(),
@@ -190,7 +210,6 @@ impl Follower<'_> {
     fn run(mut self) -> Result<(), Stop> {
         let mut swept = Instant::now();
         let mut ticked = swept;
-        let mut woke: Option<Instant> = None;
         loop {
             if self.hand.is_closed() {
                 return Err(Stop::NotWanted);
@@ -198,19 +217,17 @@ impl Follower<'_> {
             let every = if self.watcher.is_blind() { self.settings.poll_interval } else { SWEEP };
             if self.queue.is_empty() {
                 let most = every.saturating_sub(swept.elapsed()).min(TICK.saturating_sub(ticked.elapsed()));
-                let heard = self.watcher.wait(most);
-                // What is written all the time is read in larger pieces.
-                if let Some(early) = woke.filter(|_| heard).and_then(|woke| PACE.checked_sub(woke.elapsed())) {
-                    watch::rest(early);
-                }
-                woke = Some(Instant::now());
+                self.watcher.wait(if self.fresh.is_empty() { most } else { most.min(self.gathering()) });
             }
             let heard = self.watcher.hear();
             if heard.everything || swept.elapsed() >= every {
-                self.sweep()?;
+                let missed = heard.missed;
+                self.look_at(heard);
+                self.sweep(missed)?;
                 swept = Instant::now();
             } else {
-                self.changed(heard)?;
+                self.look_at(heard);
+                self.settle()?;
             }
             if ticked.elapsed() >= TICK.min(self.settings.poll_interval) {
                 self.look_after_gone()?;
@@ -247,6 +264,11 @@ impl Follower<'_> {
         self.make_ready(inode);
     }
 
+    /// How long others are waited for before new files are begun with.
+    fn gathering(&self) -> Duration {
+        (GATHERING * self.files.len() as u32).min(TICK).saturating_sub(self.assigned.elapsed())
+    }
+
     /// There may be something to read.
     fn make_ready(&mut self, inode: Inode) {
         if let Some(file) = self.files.get_mut(&inode).filter(|file| !file.ready && !file.damaged) {
@@ -264,27 +286,24 @@ impl Follower<'_> {
             let metadata = file.open.as_ref().map(|open| open.file.metadata());
             match metadata {
                 _ if file.ready => {}
-                Some(Ok(metadata)) if !quiet => {
-                    if metadata.len() != file.seen {
-                        self.make_ready(inode);
-                    }
-                }
+                Some(Ok(metadata)) if metadata.len() != file.seen => self.make_ready(inode),
+                Some(Ok(_)) if !quiet => {}
                 Some(Ok(metadata)) => match metadata.nlink() {
-                    0 => self.finish(inode, true)?,
+                    0 => self.finish(inode)?,
                     // It was moved to where nobody looks, and may come back.
                     _ => self.close(inode),
                 },
                 Some(Err(_)) => self.close(inode),
                 None => {
                     if self.state.table().is_gone_for_good(inode, now) {
-                        self.finish(inode, false)?;
+                        self.let_go(inode);
                     }
                 }
             }
         }
-        let waited = self.alike.iter().filter(|(_, seen)| seen.elapsed() >= COPYING).map(|(path, _)| path.clone());
-        self.fresh.extend(waited);
+        self.fresh.extend(self.alike.values().map(|(path, _)| path.clone()));
         self.settle()?;
+        self.alike.retain(|_, (_, since)| since.elapsed() < 2 * COPYING);
         self.left.retain(|_, inode| self.files.get(inode).is_some_and(|file| file.ready));
         let long_gone: Vec<(Inode, Partition)> = {
             let mut table = self.state.table();

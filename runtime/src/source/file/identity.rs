@@ -60,7 +60,7 @@ pub(super) struct Known {
     #[serde(default)]
     pub(super) begin: u64,
     /// How many of the first bytes are hashed: up to [`HEAD`], fewer in a file that was shorter when it was last seen.
-    head: usize,
+    pub(super) head: usize,
     /// XXH3 of them.
     hash: u64,
     /// Since when it is not to be found, in seconds since the Unix epoch.
@@ -219,10 +219,22 @@ impl Table {
         Ok(Identity::New(self.enter(look, &head)))
     }
 
-    /// Whether a file is surely one that is known, even under a name that says nothing.
+    /// Whether a file is surely one that is known, even under a name that says nothing. It may have been empty when it was
+    /// last seen: then the time when it was made tells.
     pub(super) fn recognises(&self, look: &Look) -> io::Result<bool> {
         let head = head(look.file)?;
-        Ok(self.files.get(&look.inode()).is_some_and(|known| known.head > 0 && look.is(known, &head)))
+        let is_sure = |known: &Known| known.head > 0 || known.born.is_some_and(|at| born(look.metadata) == Some(at));
+        Ok(self.files.get(&look.inode()).is_some_and(|known| is_sure(known) && look.is(known, &head)))
+    }
+
+    /// Whether the file at a path may be the one that is known by its inode. Where the file system does not say when a
+    /// file was made, its first bytes tell.
+    pub(super) fn may_be(&self, inode: Inode, path: &Path, metadata: &Metadata) -> io::Result<bool> {
+        let Some(known) = self.files.get(&inode) else { return Ok(false) };
+        match known.born.zip(born(metadata)) {
+            Some((before, now)) => Ok(before == now),
+            None => Ok(known.is_like(metadata, &head(&File::open(path)?)?)),
+        }
     }
 
     /// The number of a device may be another one after the machine was started again: the same path and inode then
@@ -280,11 +292,16 @@ impl Table {
         self.files.get(&inode).cloned()
     }
 
-    /// Whether a file begins with as many bytes as are ever looked at like one that is known.
-    pub(super) fn has_alike(&self, file: &File) -> io::Result<bool> {
+    /// Whether a file begins with as many bytes as are ever looked at like one that is known, or, where `few` are
+    /// enough, with as many as that one has.
+    pub(super) fn has_alike(&self, file: &File, few: bool) -> io::Result<bool> {
         let head = head(file)?;
         let hash = xxh3_64(&head);
-        Ok(head.len() == HEAD && self.files.values().any(|known| known.head == HEAD && known.hash == hash))
+        let is_alike = |known: &Known| match head.get(..known.head) {
+            Some(beginning) if few => known.head > 0 && known.hash == xxh3_64(beginning),
+            _ => known.head == HEAD && known.hash == hash,
+        };
+        Ok((few || head.len() == HEAD) && self.files.values().any(is_alike))
     }
 
     /// A partition goes on in a copy of its file.
@@ -311,6 +328,15 @@ impl Table {
     /// Where reading began in a file.
     pub(super) fn began(&self, inode: Inode) -> u64 {
         self.files.get(&inode).map_or(0, |known| known.begin)
+    }
+
+    /// What was read at the beginning of a file of which nothing was known.
+    pub(super) fn begins_with(&mut self, inode: Inode, read: &[u8]) {
+        let head = &read[..read.len().min(HEAD)];
+        if let Some(known) = self.files.get_mut(&inode).filter(|known| known.head == 0 && !head.is_empty()) {
+            (known.head, known.hash) = (head.len(), xxh3_64(head));
+            self.version += 1;
+        }
     }
 
     /// Whether an open file still begins as it did. What it has more by now is remembered.
@@ -365,6 +391,13 @@ impl Table {
             hash.update(&[1]);
         }
     }
+}
+
+/// Whether two files begin alike, as far as both go.
+pub(super) fn begin_alike(one: &File, other: &File) -> io::Result<bool> {
+    let (one, other) = (head(one)?, head(other)?);
+    let both = one.len().min(other.len());
+    Ok(both > 0 && one[..both] == other[..both])
 }
 
 /// Seconds since the Unix epoch.

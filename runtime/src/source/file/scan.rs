@@ -1,9 +1,11 @@
 //! Which files globs name.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
+use std::ffi::OsStr;
+use std::fs::{self, DirEntry, Metadata};
 use std::os::unix::fs::DirEntryExt;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use glob::{MatchOptions, Pattern};
 
@@ -73,6 +75,41 @@ pub(super) fn matches(globs: &Globs, path: &Path) -> bool {
         let (glob, path) = (glob.strip_prefix("./").unwrap_or(glob), plain(path));
         path == Path::new(glob) || Pattern::new(glob).is_ok_and(|pattern| pattern.matches_path_with(&path, OPTIONS))
     })
+}
+
+/// Files in a folder that were made since, and are named as rotation names what globs match: with a number or a date, or
+/// `old`, after the name or before its extension.
+pub(super) fn rotated(globs: &Globs, folder: &Path, since: SystemTime) -> Vec<PathBuf> {
+    let is_new = |entry: &DirEntry| {
+        let metadata = entry.metadata().ok().filter(Metadata::is_file);
+        metadata.is_some_and(|metadata| metadata.created().or(metadata.modified()).is_ok_and(|made| made >= since))
+    };
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let named = entries.map(|entry| (plain(&entry.path()), entry)).filter(|(path, _)| is_rotated(globs, path));
+    named.filter(|(_, entry)| is_new(entry)).map(|(path, _)| path).collect()
+}
+
+fn is_rotated(globs: &Globs, path: &Path) -> bool {
+    unrotated(path).iter().any(|before| matches(globs, before))
+}
+
+/// The paths that a file may have had before rotation renamed it, or made it of another file, to go by its name.
+pub(super) fn unrotated(path: &Path) -> Vec<PathBuf> {
+    let Some(name) = path.file_name().and_then(OsStr::to_str) else { return Vec::new() };
+    let number = |text: &str| {
+        text.starts_with(|first: char| first.is_ascii_digit())
+            && text.chars().all(|letter| letter.is_ascii_digit() || "-_.:T".contains(letter))
+    };
+    let mut before = Vec::new();
+    for (at, _) in name.match_indices(['.', '-', '_']).filter(|(at, _)| *at > 0) {
+        let (stem, rest) = (&name[..at], &name[at + 1..]);
+        if number(rest) || rest == "old" {
+            before.push(path.with_file_name(stem));
+        } else if let Some((_, extension)) = rest.rsplit_once('.').filter(|(middle, _)| number(middle)) {
+            before.push(path.with_file_name(format!("{stem}.{extension}")));
+        }
+    }
+    before
 }
 
 /// The folders in which what globs match can appear, whether they are there or not.
@@ -148,6 +185,22 @@ mod tests {
         let found = scan_all(&globs(folder.path(), &["d[1].log", "*.log", "a*"])).unwrap();
         let names: Vec<_> = found.iter().map(|path| path.file_name().unwrap().to_str().unwrap()).collect();
         assert_eq!(names, ["a.log", "b.log", "d[1].log"]);
+    }
+
+    #[test]
+    fn what_rotation_has_renamed_is_known_by_its_name_and_age() {
+        let folder = tempfile::tempdir().unwrap();
+        let names = ["a.log.1", "a.log-20261125", "a-2026-11-25.log", "a.log.old", "a.log.1.gz", "b.log.1", "a.log"];
+        names.iter().for_each(|name| fs::write(folder.path().join(name), "").unwrap());
+        fs::create_dir(folder.path().join("a.log.2")).unwrap();
+        let globs = globs(folder.path(), &["a.log"]);
+        let found = |since| -> BTreeSet<String> {
+            let name = |path: PathBuf| path.file_name().unwrap().to_string_lossy().into_owned();
+            rotated(&globs, folder.path(), since).into_iter().map(name).collect()
+        };
+        let expected: BTreeSet<String> = names[..4].iter().map(|name| (*name).to_owned()).collect();
+        assert_eq!(found(SystemTime::UNIX_EPOCH), expected);
+        assert!(found(SystemTime::now() + std::time::Duration::from_secs(60)).is_empty());
     }
 
     #[test]

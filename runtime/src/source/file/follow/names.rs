@@ -9,17 +9,21 @@ use std::time::{Instant, SystemTime};
 use tracing::{debug, info};
 
 use super::watch::Heard;
-use super::{COPYING, Follower};
+use super::{COPYING, Follower, GRAIN};
 use crate::batch::Partition;
 use crate::source::Input;
-use crate::source::file::identity::{Identity, Inode, Look};
+use crate::source::file::identity::{self, Identity, Inode, Look};
 use crate::source::file::look::Found;
 use crate::source::file::scan;
 use crate::source::reader::Stop;
 
+/// So often files that lost their names are looked for, while others lose theirs.
+const MOST_LOOKS: usize = 16;
+
 impl Follower<'_> {
-    /// Looks at everything: all folders, all names that globs match, and all files.
-    pub(super) fn sweep(&mut self) -> Result<(), Stop> {
+    /// Looks at everything: all folders, all names that globs match, and all files. Where something was missed, also for
+    /// files that came under a name that globs match, and were renamed since.
+    pub(super) fn sweep(&mut self, missed: bool) -> Result<(), Stop> {
         let mut folders = scan::folders(&self.settings.path);
         folders.extend(self.links.keys().map(|real| scan::folder_of(real)));
         self.watcher.keep(&folders);
@@ -27,12 +31,24 @@ impl Follower<'_> {
         let scan::Scan { mut files, problems } = scan::scan(&self.settings.path);
         problems.into_iter().for_each(|problem| self.tell(problem));
         files.extend(self.names.keys().cloned());
+        files.extend(self.watcher.meant());
         files.iter().for_each(|path| self.look(path));
+        if missed {
+            let since = self.heard.checked_sub(GRAIN).unwrap_or(SystemTime::UNIX_EPOCH);
+            for path in folders.iter().flat_map(|folder| scan::rotated(&self.settings.path, folder, since)) {
+                let unknown = fs::metadata(&path).is_ok_and(|now| !self.files.contains_key(&Inode::from(&now)));
+                if unknown {
+                    self.fresh.insert(path);
+                }
+            }
+        }
+        // What was moved may be found again.
+        self.lost.extend(&self.gone);
         self.settle()
     }
 
     /// Looks at what was heard of.
-    pub(super) fn changed(&mut self, heard: Heard) -> Result<(), Stop> {
+    pub(super) fn look_at(&mut self, heard: Heard) {
         for path in &heard.written {
             match self.names.get(path).or_else(|| self.names.get(self.links.get(path)?)).copied() {
                 Some(inode) => self.make_ready(inode),
@@ -40,14 +56,15 @@ impl Follower<'_> {
                 None => {}
             }
         }
-        self.renamed = heard.renamed;
         for path in &heard.moved {
             self.look(path);
             if let Some(link) = self.links.get(path).cloned() {
                 self.look(&link);
             }
         }
-        self.settle()
+        if !heard.missed {
+            self.heard = SystemTime::now();
+        }
     }
 
     /// Looks which file is at a path.
@@ -63,21 +80,20 @@ impl Follower<'_> {
             _ => return self.unname(path),
         };
         let inode = Inode::from(&metadata);
-        // What was renamed before anybody looked is meant by the name that it had.
-        let is_meant = |path: &Path| scan::matches(&self.settings.path, path);
-        if !self.files.contains_key(&inode)
-            && !is_meant(path)
-            && !self.renamed.get(path).is_some_and(|was| is_meant(was))
-        {
-            return self.unname(path);
-        }
         if self.names.get(path).is_some_and(|before| *before != inode) {
             self.unname(path);
         }
+        if self.is_used_again(inode, path, &metadata) {
+            self.let_go(inode);
+        }
         let Some(file) = self.files.get_mut(&inode) else {
-            self.fresh.insert(path.to_owned());
+            // What was renamed before anybody looked is meant by the name that it had.
+            if scan::matches(&self.settings.path, path) || self.watcher.origin(path).is_some() {
+                self.fresh.insert(path.to_owned());
+            }
             return;
         };
+        self.watcher.is_known(path);
         self.gone.remove(&inode);
         if self.names.insert(path.to_owned(), inode).is_none() {
             file.names.push(path.to_owned());
@@ -87,6 +103,14 @@ impl Follower<'_> {
             self.make_ready(inode);
         }
         self.settle_in(inode);
+    }
+
+    /// Whether the inode of a file that nobody holds open is that of another one by now, which is found at a path.
+    fn is_used_again(&self, inode: Inode, path: &Path, metadata: &Metadata) -> bool {
+        let Some(file) = self.files.get(&inode) else { return false };
+        let is_there = file.names.iter().any(|name| name == path);
+        // As long as somebody holds it open, no other file gets it. At the old place, that comes to light when it is read.
+        file.open.is_none() && !is_there && !self.state.table().may_be(inode, path, metadata).unwrap_or(true)
     }
 
     /// Remembers where a file really is.
@@ -131,10 +155,14 @@ impl Follower<'_> {
 
     /// Deals with what was seen: renamed files first, then new ones, the oldest first.
     pub(super) fn settle(&mut self) -> Result<(), Stop> {
-        if !self.lost.is_empty() {
+        // One that is found may take the place of another; what happens meanwhile is heard of later.
+        for _ in 0..MOST_LOOKS {
+            if self.lost.is_empty() {
+                break;
+            }
             self.find_lost();
         }
-        if self.fresh.is_empty() {
+        if self.fresh.is_empty() || !self.gathering().is_zero() {
             return Ok(());
         }
         let mut fresh: Vec<(SystemTime, PathBuf)> = Vec::new();
@@ -154,6 +182,7 @@ impl Follower<'_> {
         if assigned.is_empty() {
             return Ok(());
         }
+        self.assigned = Instant::now();
         self.hand.over(Input::Assigned(assigned))
     }
 
@@ -167,7 +196,7 @@ impl Follower<'_> {
             self.look(path);
             return Ok(None);
         }
-        if self.may_be_a_copy(path, &file)? {
+        if self.may_be_a_copy(path, &file, &metadata)? {
             return Ok(None);
         }
         let look = Look {
@@ -192,6 +221,8 @@ impl Follower<'_> {
         let partition = identity.partition().clone();
         debug!(file = %path.display(), partition = partition.as_str(), begin, "new here");
         let after = self.left.remove(path);
+        self.watcher.is_known(path);
+        self.alike.remove(&inode);
         let (path, size) = (path.to_owned(), metadata.len());
         self.add(Found { path, inode, partition: partition.clone(), begin, size, was: None }, after);
         self.settle_in(inode);
@@ -199,15 +230,42 @@ impl Follower<'_> {
     }
 
     /// Whether to wait with a file because it may be a copy of one that is cut off soon.
-    fn may_be_a_copy(&mut self, path: &Path, file: &File) -> io::Result<bool> {
-        if !self.state.table().has_alike(file)? {
+    fn may_be_a_copy(&mut self, path: &Path, file: &File, metadata: &Metadata) -> io::Result<bool> {
+        let inode = Inode::from(metadata);
+        let is_guess = !scan::matches(&self.settings.path, path) && self.watcher.origin(path).is_none();
+        if !self.state.table().has_alike(file, is_guess)? && !self.may_be_half_a_copy(path, file, metadata)? {
+            self.alike.remove(&inode);
             return Ok(false);
         }
-        let waits = self.alike.entry(path.to_owned()).or_insert_with(Instant::now).elapsed() < COPYING;
-        if !waits {
-            self.alike.remove(path);
+        let (at, since) = self.alike.entry(inode).or_insert_with(|| (path.to_owned(), Instant::now()));
+        path.clone_into(at);
+        Ok(is_guess || since.elapsed() < COPYING)
+    }
+
+    /// The same of one that is named as rotation names copies of a file that is followed: too little may be in it yet to
+    /// tell, or nothing was read of that file.
+    fn may_be_half_a_copy(&self, path: &Path, file: &File, metadata: &Metadata) -> io::Result<bool> {
+        let origin = self.watcher.origin(path);
+        for original in scan::unrotated(origin.as_deref().unwrap_or(path)) {
+            let Some(known) = self.names.get(&original).and_then(|inode| self.state.table().known(*inode)) else {
+                continue;
+            };
+            let size = metadata.len();
+            let half = match known.head {
+                0 => size == 0 || fs::metadata(&original).is_ok_and(|original| original.len() > 0),
+                // It may have been cut off and written anew since, and be copied a second time.
+                head => {
+                    let begins_like_it = |original| identity::begin_alike(&original, file);
+                    size < head as u64
+                        || known.is_beginning_of(file)?
+                        || File::open(&original).and_then(begins_like_it).unwrap_or(false)
+                }
+            };
+            if half {
+                return Ok(true);
+            }
         }
-        Ok(waits)
+        Ok(false)
     }
 
     /// Looks for files that lost their last name, in the folders that they were in.
@@ -222,20 +280,17 @@ impl Follower<'_> {
             }
         }
         for (folder, lost) in folders {
-            let found = scan::find(&folder, &lost);
+            for path in scan::find(&folder, &lost).values() {
+                self.look(path);
+            }
             for inode in lost {
                 let Some(file) = self.files.get_mut(&inode) else { continue };
-                match found.get(&inode) {
-                    Some(path) => {
-                        info!(partition = file.partition.as_str(), "renamed to {}", path.display());
-                        file.names.push(path.clone());
-                        self.names.insert(path.clone(), inode);
-                        self.settle_in(inode);
-                    }
+                match file.names.first() {
+                    Some(path) => info!(partition = file.partition.as_str(), "renamed to {}", path.display()),
+                    None if !self.gone.insert(inode) => continue,
                     None => {
                         debug!(partition = file.partition.as_str(), "not found any more");
                         file.touched = Instant::now();
-                        self.gone.insert(inode);
                     }
                 }
                 self.make_ready(inode);

@@ -175,6 +175,20 @@ async fn a_renamed_file_is_read_to_its_end_and_then_what_took_its_place() {
 }
 
 #[tokio::test]
+async fn a_file_that_comes_and_goes_between_two_looks_is_read() {
+    let folder = Folder::new();
+    let mut following = folder.follow("a.log").await;
+    for round in 0..20 {
+        folder.append("a.log", format!("{round}\n"));
+        folder.rename("a.log", "half way");
+        folder.rename("half way", &format!("a.log.{round}"));
+    }
+    let mut came: Vec<usize> = following.lines(20).await.into_iter().map(|(_, line)| line.parse().unwrap()).collect();
+    came.sort_unstable();
+    assert_eq!(came, (0..20).collect::<Vec<_>>());
+}
+
+#[tokio::test]
 async fn a_file_that_is_cut_off_is_another_one_however_long_it_is_by_then() {
     for watch in [Watch::Auto, Watch::Poll] {
         let folder = Folder::new();
@@ -240,6 +254,59 @@ async fn what_happened_in_between_is_found_by_the_next_run() {
     let mut following = Following::open(folder.settings("a.log", Watch::Auto), resume).await;
     let came: Vec<String> = following.lines(2).await.into_iter().map(|(_, line)| line).collect();
     assert_eq!(came, ["2", "3"]);
+    assert_eq!(following.resume.positions.len(), 2);
+}
+
+#[tokio::test]
+async fn a_file_that_was_empty_when_it_was_last_seen_is_known_under_another_name() {
+    let folder = Folder::new();
+    folder.write("a.log", "");
+    let following = folder.follow("a.log").await;
+    let resume = Resume { memo: following.source.memo(), ..following.resume.clone() };
+    drop(following);
+    folder.append("a.log", "1\n");
+    folder.rename("a.log", "a.log.1");
+    folder.write("a.log", "2\n");
+    let mut following = Following::open(folder.settings("a.log", Watch::Auto), resume).await;
+    let came: Vec<String> = following.lines(2).await.into_iter().map(|(_, line)| line).collect();
+    assert_eq!(came, ["1", "2"]);
+}
+
+#[tokio::test]
+async fn files_that_change_places_do_not_wait_for_each_other() {
+    let folder = Folder::new();
+    folder.write("a.log", "a0\n");
+    folder.write("b.log", "b0\n");
+    let mut following = folder.follow("*.log").await;
+    following.lines(2).await;
+    for round in 1..20 {
+        folder.append("a.log", format!("a{round}\n"));
+        folder.append("b.log", format!("b{round}\n"));
+        folder.rename("a.log", "between");
+        folder.rename("b.log", "a.log");
+        folder.rename("between", "b.log");
+        following.lines(2).await;
+    }
+    assert_eq!(following.resume.positions.len(), 2);
+}
+
+#[tokio::test]
+async fn a_copy_that_is_seen_before_it_is_whole_is_no_other_file() {
+    let folder = Folder::new();
+    let lines: String = (0..200).map(|number| format!("{number}\n")).collect();
+    folder.write("a.log", &lines);
+    let mut following = folder.follow("a.log*").await;
+    following.lines(200).await;
+    for piece in [0..0, 0..5, 5..lines.len()] {
+        folder.append("a.log.1", &lines[piece]);
+        // What was heard before this comes is dealt with.
+        folder.append("a.log", "more\n");
+        following.lines(1).await;
+    }
+    folder.append("a.log.1", "more\n".repeat(3));
+    std::fs::write(folder.path("a.log"), "new\n").unwrap();
+    let came: Vec<String> = following.lines(1).await.into_iter().map(|(_, line)| line).collect();
+    assert_eq!(came, ["new"]);
     assert_eq!(following.resume.positions.len(), 2);
 }
 

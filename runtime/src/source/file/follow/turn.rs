@@ -1,6 +1,6 @@
 //! Reading: a file's turn, until its end or for a few blocks, so that no file keeps others waiting.
 
-use std::fs::{File, Metadata};
+use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
@@ -28,6 +28,9 @@ const PIECES: usize = 64;
 
 /// Compressed files whose state is kept. One that is left behind is unpacked again from its beginning.
 const UNPACKERS: usize = 4;
+
+/// No more files than that are looked at to find out whether they wait for each other.
+const MOST_WAITING: usize = 64;
 
 /// Why a turn ended early.
 pub(super) enum Trouble {
@@ -87,9 +90,10 @@ enum Access {
 impl Follower<'_> {
     /// Reads some of a file that was taken from the queue.
     pub(super) fn turn(&mut self, inode: Inode) -> Result<(), Stop> {
-        let Some(file) = self.files.get_mut(&inode) else { return Ok(()) };
-        let after = file.after;
-        if after.and_then(|before| self.files.get(&before)).is_some_and(|before| before.ready) {
+        if !self.files.contains_key(&inode) {
+            return Ok(());
+        }
+        if self.has_to_wait(inode) {
             self.queue.push_back(inode);
             return Ok(());
         }
@@ -110,10 +114,27 @@ impl Follower<'_> {
         Ok(())
     }
 
+    /// Whether what was in a file's place before has something to be read.
+    fn has_to_wait(&self, inode: Inode) -> bool {
+        let before = |inode: Inode| {
+            let before = self.files.get(&inode)?.after?;
+            self.files.get(&before).is_some_and(|before| before.ready).then_some(before)
+        };
+        // Files that changed places would wait for each other: any of them may begin.
+        let mut all = std::iter::successors(before(inode), |inode| before(*inode)).take(MOST_WAITING);
+        before(inode).is_some() && !all.any(|before| before == inode)
+    }
+
     fn read(&mut self, inode: Inode) -> Result<Turn, Trouble> {
         match self.open(inode)? {
             Access::Open => {}
-            Access::Unclear => return Ok(Turn::End),
+            Access::Unclear => {
+                let known = self.state.table().known(inode);
+                let seen = self.files.get(&inode).map_or(0, |file| file.seen);
+                // More was there before, even if nobody read it.
+                let cut_off = known.is_some_and(|known| known.head as u64 > seen);
+                return Ok(if cut_off { Turn::Replaced } else { Turn::End });
+            }
             Access::Moved => return Ok(Turn::Moved),
         }
         self.enter(inode)?;
@@ -148,22 +169,27 @@ impl Follower<'_> {
     /// Opens a file by one of its names, unless it is open.
     fn open(&mut self, inode: Inode) -> io::Result<Access> {
         let Some(file) = self.files.get_mut(&inode) else { return Ok(Access::Moved) };
-        if file.open.is_some() {
-            return Ok(Access::Open);
-        }
-        let Some((path, opened, metadata)) = file.find()? else { return Ok(Access::Moved) };
+        let (path, opened) = match file.open.take_if(|open| open.unclear) {
+            Some(open) => (file.path().to_owned(), open.file),
+            None if file.open.is_some() => return Ok(Access::Open),
+            None => match file.find()? {
+                Some((path, opened)) => (path, Arc::new(opened)),
+                None => return Ok(Access::Moved),
+            },
+        };
+        self.open.retain(|open| *open != inode);
         let packing = Packing::look(&path, &opened, self.settings.compression)?;
-        if packing == Packing::Unclear {
-            (file.seen, file.left) = (metadata.len(), metadata.len());
-            return Ok(Access::Unclear);
+        let unclear = packing == Packing::Unclear;
+        if unclear {
+            file.seen = opened.metadata()?.len();
+            file.left = file.seen;
         }
-        let opened = Arc::new(opened);
         let unpacker = packing.unpacker(opened.clone(), false)?.map(Box::new);
         let packed = unpacker.is_some();
-        file.open = Some(Opened { file: opened, unpacker });
+        file.open = Some(Opened { file: opened, unpacker, unclear });
         self.close_others(packed);
         self.open.push_back(inode);
-        Ok(Access::Open)
+        Ok(if unclear { Access::Unclear } else { Access::Open })
     }
 
     /// Closes files until there is room for another one: those that were opened first. What is gone stays open, because
@@ -259,6 +285,10 @@ impl Follower<'_> {
         if !read.is_empty() {
             file.touched = Instant::now();
         }
+        if at == 0 && open.unpacker.is_none() {
+            // By now something else may be at its beginning.
+            self.state.table().begins_with(inode, read);
+        }
         let shorter = metadata.len() < end;
         if !shorter && self.state.table().is_still(&file.home, &open.file, &metadata)? {
             return Ok(Change::None);
@@ -331,7 +361,7 @@ impl Follower<'_> {
         info!(partition = partition.as_str(), "it goes on in its copy {}", path.display());
         self.state.table().moved_into(known, copy, &metadata, &path);
         self.fresh.remove(&path);
-        self.alike.remove(&path);
+        self.alike.remove(&copy);
         self.add(Found { path, inode: copy, partition, begin: end, size, was: None }, None);
         if let Some(file) = self.files.get_mut(&inode) {
             file.after = Some(copy);
@@ -383,29 +413,37 @@ impl Follower<'_> {
         self.settle()
     }
 
-    /// Nothing is added to a file any more. With its `last` line, even if no newline ends it.
-    pub(super) fn finish(&mut self, inode: Inode, last: bool) -> Result<(), Stop> {
-        if last {
-            match self.read_last(inode) {
-                Ok(()) => {}
-                Err(Trouble::Stop(stop)) => return Err(stop),
-                Err(Trouble::File(error)) => {
-                    warn!(file = %inode_path(self, inode), "its last line can't be read: {error}")
-                }
+    /// Nothing is added to a file any more. Its last line is one even if no newline ends it.
+    pub(super) fn finish(&mut self, inode: Inode) -> Result<(), Stop> {
+        match self.read_last(inode) {
+            Ok(()) => {}
+            Err(Trouble::Stop(stop)) => return Err(stop),
+            Err(Trouble::File(error)) => {
+                warn!(file = %inode_path(self, inode), "its last line can't be read: {error}")
             }
         }
+        self.let_go(inode);
+        Ok(())
+    }
+
+    /// A file is not followed any more.
+    pub(super) fn let_go(&mut self, inode: Inode) {
         self.close(inode);
         self.gone.remove(&inode);
-        let Some(file) = self.files.remove(&inode) else { return Ok(()) };
+        self.lost.remove(&inode);
+        let Some(file) = self.files.remove(&inode) else { return };
         self.behind -= file.counted;
         self.state.set_behind(self.behind);
         self.names.retain(|_, known| *known != inode);
         debug!(partition = file.partition.as_str(), position = file.aside.position(), "gone, and read to its end");
         self.state.end(file.partition, inode, file.aside.position());
-        Ok(())
     }
 
     fn read_last(&mut self, inode: Inode) -> Result<(), Trouble> {
+        if let Some(open) = self.files.get_mut(&inode).and_then(|file| file.open.as_mut()) {
+            // As short as it is, it holds what it holds.
+            open.unclear = false;
+        }
         while let Turn::More = self.read(inode)? {}
         if self.current == Some(inode) {
             let buffer = self.lines.buffer();
@@ -421,15 +459,14 @@ fn inode_path(follower: &Follower, inode: Inode) -> String {
 
 impl Followed {
     /// Opens it where it is. `None` where no path leads to it.
-    fn find(&self) -> io::Result<Option<(PathBuf, File, Metadata)>> {
+    fn find(&self) -> io::Result<Option<(PathBuf, File)>> {
         for path in self.names.iter().chain([&self.home]) {
             let file = match File::open(path) {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
                 file => file?,
             };
-            let metadata = file.metadata()?;
-            if Inode::from(&metadata) == self.inode {
-                return Ok(Some((path.clone(), file, metadata)));
+            if Inode::from(&file.metadata()?) == self.inode {
+                return Ok(Some((path.clone(), file)));
             }
         }
         Ok(None)

@@ -1,21 +1,36 @@
 //! Hears what happens in folders, as far as the system says so.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::io;
+use std::mem;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
 use std::time::Duration;
 
-use inotify::{EventMask, Inotify, WatchDescriptor, WatchMask};
+use inotify::{Event, EventMask, Inotify, WatchDescriptor, WatchMask, Watches};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tracing::{debug, warn};
 
-use crate::source::file::scan::plain;
+use super::TICK;
+use crate::source::file::scan::{self, plain};
+use crate::source::file::settings::Globs;
 
 /// Room for about a thousand changes of files with short names.
 const BUFFER: usize = 64 << 10;
 
-/// However much goes on, something is to be read in between.
-const MOST_READS: usize = 16;
+/// Between two times of listening. What is written all the time is heard of, and then read, in larger pieces. The system
+/// keeps 16,384 changes until then if nobody says otherwise.
+const PACE: Duration = Duration::from_millis(10);
+
+/// After so many changes at once there may be more to hear.
+const MANY: usize = 256;
+
+/// So many paths are remembered, and then it is as if everything had changed.
+const MOST_PATHS: usize = 100_000;
+
+/// Other renamings may be heard between the two halves of one.
+const MOST_HALVES: usize = 64;
 
 /// File systems that other machines may write to: what happens there is not told here. As in `statfs(2)`.
 #[rustfmt::skip]
@@ -27,16 +42,36 @@ const REMOTE: [i64; 13] = [
 ];
 
 /// Watches folders, not files: one watch each, however many files there are.
+///
+/// A thread listens, also while nobody asks: what the system keeps for whoever does not listen is bounded, and who
+/// follows files may have to wait for a sink.
 pub(super) struct Watcher {
-    inotify: Option<Inotify>,
-    /// The names under which each folder was asked for.
-    names: HashMap<WatchDescriptor, BTreeSet<PathBuf>>,
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    ears: Mutex<Ears>,
+    something: Condvar,
+}
+
+#[derive(Debug)]
+struct Ears {
+    globs: Globs,
+    watches: Option<Watches>,
+    /// By the number of its watch, the names under which each folder was asked for.
+    names: HashMap<i32, BTreeSet<PathBuf>>,
     watched: BTreeMap<PathBuf, WatchDescriptor>,
     /// Folders that nobody watches.
     blind: BTreeSet<PathBuf>,
-    /// The first half of a renaming, until the second is heard.
-    renaming: Option<(u32, PathBuf)>,
-    buffer: Vec<u8>,
+    /// First halves of renamings, until the second is heard: the number of each, and the name by which the file is meant.
+    renaming: VecDeque<(u32, Option<PathBuf>)>,
+    /// Where files are that have another name than the one by which globs mean them, and that one, however many names they
+    /// had since.
+    meant: BTreeMap<PathBuf, PathBuf>,
+    heard: Heard,
+    /// Nobody wants to hear any more.
+    closed: bool,
 }
 
 /// What was heard since.
@@ -46,34 +81,53 @@ pub(super) struct Heard {
     pub(super) written: BTreeSet<PathBuf>,
     /// Paths at which another file may be now, or none.
     pub(super) moved: BTreeSet<PathBuf>,
-    /// Where a file is that was renamed, and where it was: it may have come and gone there since the last time.
-    pub(super) renamed: BTreeMap<PathBuf, PathBuf>,
     /// Anything may have changed.
     pub(super) everything: bool,
+    /// There was more than could be heard: files may have come and gone.
+    pub(super) missed: bool,
 }
 
 impl Watcher {
-    /// Without `inotify` nothing is heard.
-    pub(super) fn new(inotify: bool) -> Watcher {
-        let inotify = match inotify.then(Inotify::init) {
-            None => None,
-            Some(Ok(inotify)) => Some(inotify),
-            Some(Err(error)) => {
-                warn!("the system does not say when files change ({error}): they are looked at again and again");
-                None
-            }
+    /// Without `inotify` nothing is heard. What is renamed is meant if one of its names is one that globs match.
+    pub(super) fn new(inotify: bool, globs: &Globs) -> Watcher {
+        let mut ears = Ears {
+            globs: globs.clone(),
+            watches: None,
+            names: HashMap::new(),
+            watched: BTreeMap::new(),
+            blind: BTreeSet::new(),
+            renaming: VecDeque::new(),
+            meant: BTreeMap::new(),
+            heard: Heard::default(),
+            closed: false,
         };
-        let (names, watched, blind) = (HashMap::new(), BTreeMap::new(), BTreeSet::new());
-        Watcher { inotify, names, watched, blind, renaming: None, buffer: vec![0; BUFFER] }
+        let inotify = inotify.then(Inotify::init).transpose().unwrap_or_else(|error| {
+            warn!("the system does not say when files change ({error}): they are looked at again and again");
+            None
+        });
+        ears.watches = inotify.as_ref().map(Inotify::watches);
+        let shared = Arc::new(Shared { ears: Mutex::new(ears), something: Condvar::new() });
+        if let Some(inotify) = inotify {
+            let ears = shared.clone();
+            // Nobody joins it: it ends by itself.
+            let started = thread::Builder::new().name("files-watch".into()).spawn(move || ears.listen(inotify));
+            if let Err(error) = started {
+                warn!("no thread to hear when files change ({error}): they are looked at again and again");
+                shared.ears().watches = None;
+            }
+        }
+        Watcher { shared }
     }
 
     /// Watches a folder, where that can be done. One that is watched goes on to be.
-    pub(super) fn watch(&mut self, folder: &Path) {
-        if self.watched.contains_key(folder) {
+    pub(super) fn watch(&self, folder: &Path) {
+        // Nothing is heard of a watch before its name is known.
+        let mut ears = self.shared.ears();
+        if ears.watched.contains_key(folder) {
             return;
         }
-        let new = self.blind.insert(folder.to_owned());
-        let Some(inotify) = &self.inotify else { return };
+        let new = ears.blind.insert(folder.to_owned());
+        let Some(watches) = &mut ears.watches else { return };
         if is_remote(folder) {
             debug!(folder = %folder.display(), "other machines may write there: it is looked at again and again");
             return;
@@ -85,11 +139,11 @@ impl Watcher {
             | WatchMask::DELETE_SELF
             | WatchMask::MOVE_SELF
             | WatchMask::ONLYDIR;
-        match inotify.watches().add(folder, mask) {
+        match watches.add(folder, mask) {
             Ok(watch) => {
-                self.names.entry(watch.clone()).or_default().insert(folder.to_owned());
-                self.watched.insert(folder.to_owned(), watch);
-                self.blind.remove(folder);
+                ears.names.entry(watch.get_watch_descriptor_id()).or_default().insert(folder.to_owned());
+                ears.watched.insert(folder.to_owned(), watch);
+                ears.blind.remove(folder);
             }
             // A folder that is not there yet is nothing to worry about.
             Err(error) if new && error.kind() != io::ErrorKind::NotFound => warn!(
@@ -103,92 +157,161 @@ impl Watcher {
 
     /// Whether there are folders in which something may happen unheard.
     pub(super) fn is_blind(&self) -> bool {
-        !self.blind.is_empty()
+        !self.shared.ears().blind.is_empty()
     }
 
     /// How many folders are watched.
     pub(super) fn watched(&self) -> usize {
-        self.watched.len()
+        self.shared.ears().watched.len()
     }
 
-    /// Waits until there is something to hear, for at most so long. Whether there is.
-    pub(super) fn wait(&self, most: Duration) -> bool {
-        let mut streams: Vec<PollFd> = self.inotify.iter().map(|inotify| PollFd::new(inotify, PollFlags::IN)).collect();
-        // An interrupted wait is as good as one that is over.
-        poll(&mut streams, Some(&timespec(most))).is_ok_and(|streams| streams > 0)
+    /// Waits until there is something to hear, for at most so long.
+    pub(super) fn wait(&self, most: Duration) {
+        let waited = self.shared.something.wait_timeout_while(self.shared.ears(), most, |ears| ears.heard.is_nothing());
+        drop(waited);
     }
 
-    /// Everything that is there to be heard, without waiting.
-    pub(super) fn hear(&mut self) -> Heard {
-        let mut heard = Heard::default();
-        for _ in 0..MOST_READS {
-            let Some(inotify) = &mut self.inotify else { break };
-            let mut gone = Vec::new();
-            match inotify.read_events(&mut self.buffer) {
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                Err(error) => {
-                    warn!("what changes can't be heard ({error}): files are looked at again and again");
-                    heard.everything = true;
-                    self.inotify = None;
-                    let watched = std::mem::take(&mut self.watched);
-                    self.blind.extend(watched.into_keys());
-                }
-                Ok(events) => {
-                    for event in events {
-                        let mask = event.mask;
-                        if mask.contains(EventMask::IGNORED) || mask.contains(EventMask::MOVE_SELF) {
-                            gone.push(event.wd.clone());
-                        }
-                        let names = self.names.get(&event.wd);
-                        let Some(name) = event.name.filter(|_| !mask.contains(EventMask::ISDIR)) else {
-                            heard.everything = true;
-                            continue;
-                        };
-                        for path in names.into_iter().flatten().map(|folder| plain(&folder.join(name))) {
-                            if mask == EventMask::MODIFY {
-                                heard.written.insert(path);
-                                continue;
-                            }
-                            if mask == EventMask::MOVED_FROM {
-                                self.renaming = Some((event.cookie, path.clone()));
-                            } else if mask == EventMask::MOVED_TO
-                                && let Some((_, from)) = self.renaming.take_if(|(cookie, _)| *cookie == event.cookie)
-                            {
-                                let origin = heard.renamed.remove(&from).unwrap_or(from);
-                                heard.renamed.insert(path.clone(), origin);
-                            }
-                            heard.moved.insert(path);
-                        }
-                    }
-                }
-            }
-            gone.into_iter().for_each(|watch| self.forget(&watch));
-        }
-        heard
+    /// Everything that was heard since the last time.
+    pub(super) fn hear(&self) -> Heard {
+        mem::take(&mut self.shared.ears().heard)
     }
 
-    /// A folder is gone, or has another name now.
-    fn forget(&mut self, watch: &WatchDescriptor) {
-        for folder in self.names.remove(watch).into_iter().flatten() {
-            self.watched.remove(&folder);
-            self.blind.insert(folder);
-        }
-        if let Some(inotify) = &self.inotify {
-            // The system may have done so already.
-            inotify.watches().remove(watch.clone()).ok();
-        }
+    /// The name by which the file at a path is meant, if that is one that it had before.
+    pub(super) fn origin(&self, path: &Path) -> Option<PathBuf> {
+        self.shared.ears().meant.get(path).cloned()
+    }
+
+    /// Where files are that were meant under a name that they had, and that nobody has begun with.
+    pub(super) fn meant(&self) -> BTreeSet<PathBuf> {
+        self.shared.ears().meant.keys().cloned().collect()
+    }
+
+    /// The file at a path is known from now on, whatever it is called.
+    pub(super) fn is_known(&self, path: &Path) {
+        self.shared.ears().meant.remove(path);
     }
 
     /// Only these folders are of interest still.
-    pub(super) fn keep(&mut self, folders: &BTreeSet<PathBuf>) {
-        self.blind.retain(|folder| folders.contains(folder));
+    pub(super) fn keep(&self, folders: &BTreeSet<PathBuf>) {
+        self.shared.ears().blind.retain(|folder| folders.contains(folder));
     }
 }
 
-/// Waits, whatever is heard meanwhile.
-pub(super) fn rest(time: Duration) {
-    poll(&mut [], Some(&timespec(time))).ok();
+impl Drop for Watcher {
+    fn drop(&mut self) {
+        self.shared.ears().closed = true;
+    }
+}
+
+impl Shared {
+    fn ears(&self) -> MutexGuard<'_, Ears> {
+        self.ears.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn listen(&self, mut inotify: Inotify) {
+        let mut buffer = vec![0; BUFFER];
+        loop {
+            // An interrupted wait is as good as one that is over.
+            poll(&mut [PollFd::new(&inotify, PollFlags::IN)], Some(&timespec(TICK))).ok();
+            let mut changes = 0;
+            match inotify.read_events(&mut buffer) {
+                Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
+                Err(error) => {
+                    warn!("what changes can't be heard ({error}): files are looked at again and again");
+                    self.ears().deafen();
+                    return self.something.notify_all();
+                }
+                Ok(events) => {
+                    let mut ears = self.ears();
+                    for event in events {
+                        changes += 1;
+                        ears.hear(&event);
+                    }
+                    self.something.notify_all();
+                }
+            }
+            if self.ears().closed {
+                return;
+            }
+            if (1..MANY).contains(&changes) {
+                poll(&mut [], Some(&timespec(PACE))).ok();
+            }
+        }
+    }
+}
+
+impl Ears {
+    fn hear<N: AsRef<Path>>(&mut self, event: &Event<N>) {
+        let (mask, number) = (event.mask, event.wd.get_watch_descriptor_id());
+        if mask.contains(EventMask::Q_OVERFLOW) {
+            (self.heard.everything, self.heard.missed) = (true, true);
+            return;
+        }
+        if mask.contains(EventMask::IGNORED) || mask.contains(EventMask::MOVE_SELF) {
+            self.forget(number);
+        }
+        let Some(name) = event.name.as_ref().filter(|_| !mask.contains(EventMask::ISDIR)) else {
+            self.heard.everything = true;
+            return;
+        };
+        let folders = self.names.get(&number).into_iter().flatten();
+        let paths: Vec<PathBuf> = folders.map(|folder| plain(&folder.join(name))).collect();
+        if mask == EventMask::MODIFY {
+            self.heard.written.extend(paths);
+        } else {
+            // The same file under each: the folder was asked for by several names.
+            let origins: Vec<PathBuf> = paths.iter().filter_map(|path| self.meant.remove(path)).collect();
+            match mask {
+                EventMask::MOVED_FROM => {
+                    let is_meant = |path: &&PathBuf| scan::matches(&self.globs, path);
+                    let origin = origins.into_iter().next().or_else(|| paths.iter().find(is_meant).cloned());
+                    if self.renaming.len() >= MOST_HALVES {
+                        self.renaming.pop_front();
+                    }
+                    self.renaming.push_back((event.cookie, origin));
+                }
+                EventMask::MOVED_TO => {
+                    if let Some(origin) = self.half(event.cookie) {
+                        self.meant.extend(paths.iter().map(|path| (path.clone(), origin.clone())));
+                    }
+                }
+                _ => {}
+            }
+            self.heard.moved.extend(paths);
+        }
+        if self.heard.written.len() + self.heard.moved.len() > MOST_PATHS {
+            self.heard = Heard { everything: true, missed: true, ..Heard::default() };
+        }
+    }
+
+    /// What the first half of a renaming said of the file.
+    fn half(&mut self, cookie: u32) -> Option<PathBuf> {
+        let at = self.renaming.iter().position(|(half, _)| *half == cookie)?;
+        self.renaming.remove(at).and_then(|(_, origin)| origin)
+    }
+
+    /// A folder is gone, or has another name now.
+    fn forget(&mut self, number: i32) {
+        for folder in self.names.remove(&number).into_iter().flatten() {
+            if let (Some(watch), Some(watches)) = (self.watched.remove(&folder), &mut self.watches) {
+                // The system may have done so already.
+                watches.remove(watch).ok();
+            }
+            self.blind.insert(folder);
+        }
+    }
+
+    fn deafen(&mut self) {
+        (self.heard.everything, self.heard.missed) = (true, true);
+        self.watches = None;
+        self.blind.extend(mem::take(&mut self.watched).into_keys());
+    }
+}
+
+impl Heard {
+    fn is_nothing(&self) -> bool {
+        self.written.is_empty() && self.moved.is_empty() && !self.everything
+    }
 }
 
 fn timespec(time: Duration) -> Timespec {
@@ -203,45 +326,106 @@ fn is_remote(folder: &Path) -> bool {
 mod tests {
     use super::*;
     use std::fs;
+    use std::time::Instant;
+
+    fn watcher(inotify: bool, folder: &Path) -> Watcher {
+        Watcher::new(inotify, &Globs::new(vec![format!("{}/a", folder.display())]).unwrap())
+    }
+
+    /// What is heard, together, until it is enough.
+    fn heard(watcher: &Watcher, enough: impl Fn(&Heard) -> bool) -> Heard {
+        let (mut all, began) = (Heard::default(), Instant::now());
+        while !enough(&all) {
+            assert!(began.elapsed() < Duration::from_secs(10), "no more than {all:?}");
+            watcher.wait(Duration::from_secs(1));
+            let heard = watcher.hear();
+            all.written.extend(heard.written);
+            all.moved.extend(heard.moved);
+            all.everything |= heard.everything;
+            all.missed |= heard.missed;
+        }
+        all
+    }
 
     #[test]
     fn a_folder_says_what_is_written_and_what_is_moved() {
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| folder.path().join(name);
         fs::write(path("a"), "1").unwrap();
-        let mut watcher = Watcher::new(true);
+        let watcher = watcher(true, folder.path());
         watcher.watch(folder.path());
-        assert!(!watcher.is_blind() && !watcher.wait(Duration::ZERO));
+        assert!(!watcher.is_blind());
         fs::write(path("a"), "2").unwrap();
-        assert!(watcher.wait(Duration::from_secs(10)));
-        let heard = watcher.hear();
-        assert_eq!((heard.written.into_iter().collect::<Vec<_>>(), heard.moved.len()), (vec![path("a")], 0));
+        let written = heard(&watcher, |heard| !heard.written.is_empty());
+        assert_eq!((written.written, written.moved.len()), (BTreeSet::from([path("a")]), 0));
         fs::rename(path("a"), path("b")).unwrap();
         fs::write(path("c"), "").unwrap();
-        let heard = watcher.hear();
-        assert_eq!(heard.moved.into_iter().collect::<Vec<_>>(), [path("a"), path("b"), path("c")]);
-        assert_eq!(heard.renamed.into_iter().collect::<Vec<_>>(), [(path("b"), path("a"))]);
-        assert!(!heard.everything);
+        let moved = heard(&watcher, |heard| heard.moved.contains(&path("c")));
+        assert_eq!(moved.moved.into_iter().collect::<Vec<_>>(), [path("a"), path("b"), path("c")]);
+        assert!(!moved.everything && !moved.missed);
         fs::create_dir(path("d")).unwrap();
-        assert!(watcher.hear().everything, "new folders may have files");
+        assert!(!heard(&watcher, |heard| heard.everything).missed, "new folders may have files");
+    }
+
+    #[test]
+    fn a_file_is_meant_by_every_name_that_it_had() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        let watcher = watcher(true, folder.path());
+        watcher.watch(folder.path());
+        for name in ["a.1", "a.2"] {
+            fs::write(path("a"), "").unwrap();
+            fs::rename(path("a"), path("between")).unwrap();
+            heard(&watcher, |heard| heard.moved.contains(&path("between")));
+            assert_eq!(watcher.origin(&path("between")), Some(path("a")));
+            fs::rename(path("between"), path(name)).unwrap();
+        }
+        fs::write(path("other"), "").unwrap();
+        fs::rename(path("other"), path("a.1")).unwrap();
+        heard(&watcher, |heard| heard.moved.contains(&path("other")) && heard.moved.contains(&path("a.1")));
+        assert_eq!(watcher.meant(), BTreeSet::from([path("a.2")]), "something else took the place of the first");
+        watcher.is_known(&path("a.2"));
+        assert_eq!(watcher.origin(&path("a.2")), None);
     }
 
     #[test]
     fn what_can_not_be_watched_is_known_to_be_unheard() {
         let folder = tempfile::tempdir().unwrap();
-        let mut watcher = Watcher::new(true);
+        let watched = watcher(true, folder.path());
         let later = folder.path().join("later");
-        watcher.watch(&later);
-        assert!(watcher.is_blind());
+        watched.watch(&later);
+        assert!(watched.is_blind());
         fs::create_dir(&later).unwrap();
-        watcher.watch(&later);
-        assert!(!watcher.is_blind());
+        watched.watch(&later);
+        assert!(!watched.is_blind());
         fs::remove_dir(&later).unwrap();
-        assert!(watcher.hear().everything && watcher.is_blind());
-        watcher.keep(&BTreeSet::new());
-        assert!(!watcher.is_blind());
-        let mut deaf = Watcher::new(false);
+        heard(&watched, |heard| heard.everything);
+        let began = Instant::now();
+        while !watched.is_blind() {
+            assert!(began.elapsed() < Duration::from_secs(10));
+            watched.wait(Duration::from_millis(20));
+            watched.hear();
+        }
+        watched.keep(&BTreeSet::new());
+        assert!(!watched.is_blind());
+        let deaf = watcher(false, folder.path());
         deaf.watch(folder.path());
-        assert!(deaf.is_blind() && !deaf.hear().everything && !deaf.wait(Duration::ZERO));
+        deaf.wait(Duration::ZERO);
+        assert!(deaf.is_blind() && !deaf.hear().everything);
+    }
+
+    #[test]
+    fn what_is_lost_while_nobody_listens_is_known_to_be_missed() {
+        let folder = tempfile::tempdir().unwrap();
+        let watcher = watcher(true, folder.path());
+        let mut ears = watcher.shared.ears();
+        ears.heard.written.extend((0..=MOST_PATHS).map(|number| PathBuf::from(number.to_string())));
+        drop(ears);
+        watcher.watch(folder.path());
+        fs::write(folder.path().join("a"), "").unwrap();
+        let most = Duration::from_secs(10);
+        let ears = watcher.shared.something.wait_timeout_while(watcher.shared.ears(), most, |ears| !ears.heard.missed);
+        let (ears, late) = ears.unwrap();
+        assert!(!late.timed_out() && ears.heard.everything && ears.heard.written.len() <= MOST_PATHS);
     }
 }
