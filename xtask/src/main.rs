@@ -37,8 +37,8 @@ Usage: cargo xtask TASK
 
   crash [NAME]... [--rounds N] [--seed S]
       Kills the program N times (300) over one input, in each case or the named ones, and counts
-      what is lost and what comes twice: file, slow, wasm, disk, disk-slow, file-once, follow,
-      follow-disk.
+      what is lost and what comes
+      twice: file, slow, wasm, disk, disk-slow, file-once, follow, follow-disk.
 
   kafka
       Prints the folder of Apache Kafka for tests, which is fetched if it is not there:

@@ -6,6 +6,7 @@ use super::{Exceptions, File, Violation, assert_found, assert_none, only_in, tre
 /// Files that wait for another process, which no paused clock can speed up.
 const WAITS: &Exceptions = &[
     ("runtime/tests/cli/sump.rs", "looks what a run of the program does"),
+    ("xtask/src/crash.rs", "looks what a run of the program does"),
     ("tests/guests/plain/src/lib.rs", "a guest that blocks is what a test is about"),
     ("tests/guests/concurrent/src/lib.rs", "a guest that blocks is what a test is about"),
 ];

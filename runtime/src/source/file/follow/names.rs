@@ -17,17 +17,26 @@ use crate::source::file::look::Found;
 use crate::source::file::scan;
 use crate::source::reader::Stop;
 
-/// So often files that lost their names are looked for, while others lose theirs.
+/// So often something is looked for at once that may have changed meanwhile.
 const MOST_LOOKS: usize = 16;
 
 impl Follower<'_> {
     /// Looks at everything: all folders, all names that globs match, and all files. Where something was missed, also for
     /// files that came under a name that globs match, and were renamed since.
     pub(super) fn sweep(&mut self, missed: bool) -> Result<(), Stop> {
-        let mut folders = scan::folders(&self.settings.path);
-        folders.extend(self.links.keys().map(|real| scan::folder_of(real)));
+        let mut folders = BTreeSet::new();
+        for _ in 0..MOST_LOOKS {
+            let mut now = scan::folders(&self.settings.path);
+            now.extend(self.links.keys().map(|real| scan::folder_of(real)));
+            now.iter().for_each(|folder| self.watcher.watch(folder));
+            // What was made in a new folder before that was watched is heard of nowhere.
+            let same = now == folders;
+            folders = now;
+            if same {
+                break;
+            }
+        }
         self.watcher.keep(&folders);
-        folders.iter().for_each(|folder| self.watcher.watch(folder));
         let scan::Scan { mut files, problems } = scan::scan(&self.settings.path);
         problems.into_iter().for_each(|problem| self.tell(problem));
         files.extend(self.names.keys().cloned());
