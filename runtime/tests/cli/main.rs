@@ -18,6 +18,7 @@ mod faults;
 mod file_sink;
 mod files;
 mod follow;
+mod framing;
 mod guarantees;
 mod http;
 mod http_source;

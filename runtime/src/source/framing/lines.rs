@@ -6,9 +6,10 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use arrow_array::{BinaryArray, TimestampMillisecondArray, UInt64Array};
 use arrow_buffer::{Buffer, OffsetBuffer, ScalarBuffer};
-use memchr::{memchr, memchr_iter};
+use memchr::memchr_iter;
 
 use super::pool::Pool;
+use super::split::{Found, Split};
 use crate::batch::{Batch, Origin, Partition};
 use crate::envelope::{Block, Rejects};
 use crate::source::SourceError;
@@ -20,7 +21,7 @@ const READ: usize = 1 << 20;
 /// So much is searched before its lines are moved: then they are still in the processor's nearest cache.
 const STEP: usize = 32 << 10;
 
-/// Cuts what is read of one partition into lines.
+/// Cuts what is read of one partition into events: lines, if nothing else was asked for.
 ///
 /// ```text
 /// buffer() ─▶ read into its spare capacity ─▶ frame(buffer) ─▶ blocks, and again; at the end of the input finish(buffer)
@@ -32,6 +33,7 @@ const STEP: usize = 32 << 10;
 #[derive(Debug)]
 pub struct Lines {
     partition: Partition,
+    split: Split,
     most: usize,
     /// The position of the first byte that is held, or that comes next.
     position: u64,
@@ -72,9 +74,9 @@ impl Aside {
         self.next + self.held.len() as u64
     }
 
-    /// Where the line begins that is too long and passed over, while one is, and what is kept of its beginning.
+    /// Where what is kept begins of a line that is too long and passed over, while one is, and what that is.
     pub fn passed_over(&mut self) -> Option<(u64, &mut Vec<u8>)> {
-        self.long.as_mut().map(|long| (long.start, &mut long.kept))
+        self.long.as_mut().map(|long| (long.from, &mut long.kept))
     }
 }
 
@@ -82,13 +84,27 @@ impl Aside {
 #[derive(Debug)]
 struct Long {
     start: u64,
+    /// Where what is kept of it begins: after its length, where that comes first.
+    from: u64,
     kept: Vec<u8>,
+    /// How many more bytes are its own, where its length came first.
+    left: u64,
+    /// What comes next is within one of its lines.
+    within: bool,
+}
+
+/// Why an event is rejected.
+#[derive(Clone, Copy, Debug)]
+enum Why {
+    TooLong,
+    NotJson,
+    CutShort,
 }
 
 impl Lines {
-    pub(super) fn new(partition: Partition, position: u64, most: usize) -> Lines {
-        let (held, newlines) = (Vec::new(), Vec::new());
-        Lines { partition, most, position, held, searched: 0, long: None, pool: Pool::new(READ), newlines, usual: 0 }
+    pub(super) fn new(partition: Partition, position: u64, most: usize, split: Split) -> Lines {
+        let (held, newlines, pool) = (Vec::new(), Vec::new(), Pool::new(READ));
+        Lines { partition, split, most, position, held, searched: 0, long: None, pool, newlines, usual: 0 }
     }
 
     /// A buffer to read into, with spare capacity, after what it holds already.
@@ -151,14 +167,23 @@ impl Lines {
         }
     }
 
-    fn cut(&mut self, buffer: Vec<u8>, ended: bool) -> Result<Vec<Block>, SourceError> {
+    fn cut(&mut self, mut buffer: Vec<u8>, ended: bool) -> Result<Vec<Block>, SourceError> {
         let now = now();
         let mut blocks = Vec::new();
         let begin = self.pass_over(&buffer, ended, now, &mut blocks)?;
+        if self.long.is_some() {
+            self.position += begin as u64;
+            buffer.drain(..begin);
+            self.hold(buffer);
+            return Ok(blocks);
+        }
         let first = self.position;
-        let mut cut = self.find_lines(buffer, begin, ended);
-        for (line, kept) in std::mem::take(&mut cut.long) {
-            blocks.push(self.reject(first + line.start as u64, first + line.end as u64, kept, now)?);
+        let mut cut = match self.split {
+            Split::Lines(_) => self.find_lines(buffer, begin, ended),
+            _ => self.find_events(buffer, begin, ended),
+        };
+        for (line, kept, why) in std::mem::take(&mut cut.wrong) {
+            blocks.push(self.reject(first + line.start as u64, first + line.end as u64, kept, why, now)?);
         }
         self.position = first + cut.from.min(cut.bytes.len()) as u64;
         let ends = vec![(self.partition.clone(), self.position)];
@@ -188,7 +213,7 @@ impl Lines {
         let len = bytes.len();
         let room = (self.usual + self.usual / 8).min(len);
         let columns = Columns::with_room(room);
-        let mut cut = Cut { bytes, first: self.position, from: begin, to: 0, columns, long: Vec::new() };
+        let mut cut = Cut { bytes, first: self.position, from: begin, to: 0, columns, wrong: Vec::new() };
         let mut searched = begin.max(self.searched);
         while searched < len {
             let step = searched..len.min(searched + STEP);
@@ -196,12 +221,24 @@ impl Lines {
             self.newlines.extend(memchr_iter(b'\n', &cut.bytes[step.clone()]).map(|at| (searched + at) as u32));
             cut.columns.reserve(self.newlines.len());
             for newline in &self.newlines {
-                cut.line(*newline as usize, self.most);
+                cut.line(*newline as usize, self.most, &mut self.split);
             }
             searched = step.end;
         }
         if ended && cut.from < len {
-            cut.line(len, self.most);
+            cut.line(len, self.most, &mut self.split);
+        }
+        self.usual = cut.columns.positions.len();
+        cut.columns.give_back_room();
+        cut
+    }
+
+    /// The same of events that end otherwise, one by one.
+    fn find_events(&mut self, bytes: Vec<u8>, begin: usize, ended: bool) -> Cut {
+        let columns = Columns::with_room(self.usual);
+        let mut cut = Cut { bytes, first: self.position, from: begin, to: 0, columns, wrong: Vec::new() };
+        while let Some(found) = self.split.next(&cut.bytes, cut.from, ended) {
+            cut.event(found, self.most);
         }
         self.usual = cut.columns.positions.len();
         cut.columns.give_back_room();
@@ -210,14 +247,19 @@ impl Lines {
 
     /// Keeps the beginning of a line until its end is read, unless it is too long already.
     fn hold(&mut self, mut line: Vec<u8>) {
-        if line.len() > self.most {
-            let start = self.position;
-            self.position += line.len() as u64;
-            line.truncate(self.most);
+        if self.long.is_none() && line.len() > self.most + self.split.undecided() {
+            let (start, header) = (self.position, self.split.header());
+            let (end, within) = self.split.passed(&line, false);
+            let left = self.split.length(&line).map_or(0, |length| (header as u64 + length).saturating_sub(end as u64));
+            self.position += end as u64;
+            let rest = line.split_off(end);
+            line.truncate(header + self.most);
+            line.drain(..header);
             line.shrink_to_fit();
-            self.long = Some(Long { start, kept: line });
-            line = Vec::new();
-        } else if line.is_empty() {
+            self.long = Some(Long { start, from: start + header as u64, kept: line, left, within });
+            line = rest;
+        }
+        if line.is_empty() {
             self.pool.give_back(std::mem::take(&mut line));
         }
         self.searched = line.len();
@@ -232,29 +274,41 @@ impl Lines {
         now: i64,
         blocks: &mut Vec<Block>,
     ) -> Result<usize, SourceError> {
-        let Some(long) = self.long.take() else { return Ok(0) };
-        let newline = memchr(b'\n', buffer);
-        if newline.is_none() && !ended {
-            self.long = Some(long);
-            return Ok(buffer.len());
-        }
-        let end = self.position + newline.unwrap_or(buffer.len()) as u64;
-        blocks.push(self.reject(long.start, end, long.kept, now)?);
-        Ok(newline.map_or(buffer.len(), |newline| newline + 1))
+        let Some(mut long) = self.long.take() else { return Ok(0) };
+        let (end, next) = match self.split.end(buffer, long.left, long.within) {
+            Some((end, next)) => ((self.position + next as u64) - (next - end) as u64, next),
+            None if ended => (self.position + buffer.len() as u64, buffer.len()),
+            None => {
+                let (passed, within) = self.split.passed(buffer, long.within);
+                (long.left, long.within) = (long.left.saturating_sub(passed as u64), within);
+                self.long = Some(long);
+                return Ok(passed);
+            }
+        };
+        blocks.push(self.reject(long.start, end, long.kept, Why::TooLong, now)?);
+        Ok(next)
     }
 
-    /// A block of one line that is too long. The position is moved by the block of the lines after it, if there is one.
-    fn reject(&self, start: u64, end: u64, kept: Vec<u8>, now: i64) -> Result<Block, SourceError> {
-        let message = format!(
-            "the line at bytes {start} to {end} of {} has {} bytes, more than max_event_bytes = {}; its first {} are kept",
-            self.partition,
-            end - start,
-            self.most,
-            kept.len(),
-        );
+    /// A block of one line that is rejected. The position is moved by the block of the lines after it, if there is one.
+    fn reject(&self, start: u64, end: u64, kept: Vec<u8>, why: Why, now: i64) -> Result<Block, SourceError> {
+        let what = format!("the {} at bytes {start} to {end} of {}", self.split.noun(), self.partition);
+        let (code, message) = match why {
+            Why::TooLong => (
+                "too-long",
+                format!(
+                    "{what} has {} bytes, more than max_event_bytes = {}; its first {} are kept",
+                    end - start,
+                    self.most,
+                    kept.len(),
+                ),
+            ),
+            Why::NotJson => ("not-json", format!("{what} is to be JSON, and is not")),
+            Why::CutShort => ("cut-short", format!("{what} ends before its length says that it does")),
+        };
         let columns = Columns { offsets: vec![0, kept.len() as i32], positions: vec![start] };
         let batch = columns.batch(Buffer::from_vec(kept), &self.partition, now)?;
-        let rejects = Rejects { batch, code: "too-long", message, range: Some((start, end)) };
+        let range = matches!(why, Why::TooLong).then_some((start, end));
+        let rejects = Rejects { batch, code, message, range };
         Ok(Block {
             batch: Columns::with_room(0).batch(Buffer::default(), &self.partition, now)?,
             ends: Vec::new(),
@@ -273,24 +327,56 @@ struct Cut {
     /// Where it goes.
     to: usize,
     columns: Columns,
-    /// Where lines that are too long were, and what is kept of them.
-    long: Vec<(Range<usize>, Vec<u8>)>,
+    /// Where lines were that are rejected, what is kept of them, and why.
+    wrong: Vec<(Range<usize>, Vec<u8>, Why)>,
 }
 
 impl Cut {
     /// The first line ends at `end`.
-    fn line(&mut self, end: usize, most: usize) {
+    #[inline]
+    fn line(&mut self, end: usize, most: usize, split: &mut Split) {
         let line = self.from..end;
         self.from = end + 1;
         if line.len() > most {
-            let kept = self.bytes[line.start..line.start + most].to_vec();
-            return self.long.push((line, kept));
+            return self.reject(line.clone(), line, most, Why::TooLong);
         }
-        self.columns.positions.push(self.first + line.start as u64);
+        if let Split::Lines(Some(checker)) = split {
+            let text = &self.bytes[line.clone()];
+            if text.trim_ascii().is_empty() {
+                return;
+            }
+            if std::str::from_utf8(text).is_err() || checker.only_value(text).is_err() {
+                return self.reject(line.clone(), line, most, Why::NotJson);
+            }
+        }
+        self.keep(line.start, line);
+    }
+
+    /// The first event is this.
+    fn event(&mut self, found: Found, most: usize) {
+        let Found { payload, next, whole } = found;
+        let start = std::mem::replace(&mut self.from, next);
+        let all = start..payload.end;
+        match (whole, payload.len() > most) {
+            (_, true) => self.reject(all, payload, most, Why::TooLong),
+            (false, _) => self.reject(all, payload, most, Why::CutShort),
+            _ => self.keep(start, payload),
+        }
+    }
+
+    #[inline]
+    fn keep(&mut self, start: usize, payload: Range<usize>) {
+        self.columns.positions.push(self.first + start as u64);
         let to = self.to;
-        self.to += line.len();
-        self.bytes.copy_within(line, to);
+        self.to += payload.len();
+        self.bytes.copy_within(payload, to);
         self.columns.offsets.push(self.to as i32);
+    }
+
+    #[cold]
+    fn reject(&mut self, all: Range<usize>, payload: Range<usize>, most: usize, why: Why) {
+        let kept = self.bytes[payload.start..payload.end.min(payload.start + most)].to_vec();
+        self.wrong.push((all, kept, why));
     }
 }
 
@@ -339,184 +425,4 @@ fn now() -> i64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use arrow_array::Array;
-    use proptest::prelude::*;
-
-    fn lines(most: usize, position: u64) -> Lines {
-        Lines::new(Partition::from("f@1"), position, most)
-    }
-
-    /// Feeds `input` in parts of these sizes, over and over.
-    fn blocks(framer: &mut Lines, input: &[u8], sizes: &[usize]) -> Vec<Block> {
-        let (mut rest, mut blocks) = (input, Vec::new());
-        for size in sizes.iter().cycle() {
-            let mut buffer = framer.buffer();
-            assert!(buffer.capacity() > buffer.len());
-            let (part, after) = rest.split_at(rest.len().min(*size).min(buffer.capacity() - buffer.len()));
-            buffer.extend_from_slice(part);
-            rest = after;
-            if part.is_empty() {
-                blocks.extend(framer.finish(buffer).unwrap());
-                return blocks;
-            }
-            blocks.extend(framer.frame(buffer).unwrap());
-        }
-        blocks
-    }
-
-    /// Position and payload of each event, and of each reject.
-    type Events = Vec<(u64, Vec<u8>)>;
-
-    fn events(batch: &Batch) -> impl Iterator<Item = (u64, Vec<u8>)> {
-        (0..batch.len()).map(|row| (batch.origin().positions()[row], batch.payload().value(row).to_vec()))
-    }
-
-    fn all(blocks: &[Block]) -> (Events, Events) {
-        let rejects = blocks.iter().filter_map(|block| block.rejects.as_ref());
-        (
-            blocks.iter().flat_map(|block| events(&block.batch)).collect(),
-            rejects.flat_map(|rejects| events(&rejects.batch)).collect(),
-        )
-    }
-
-    /// What the lines of an input are, said in the simplest way.
-    fn expected(input: &[u8], begin: u64, most: usize) -> (Events, Events) {
-        let (mut events, mut rejects, mut position) = (Vec::new(), Vec::new(), begin);
-        let mut parts: Vec<&[u8]> = input.split(|byte| *byte == b'\n').collect();
-        if parts.last().is_some_and(|last| last.is_empty()) {
-            parts.pop();
-        }
-        for line in parts {
-            if line.len() > most {
-                rejects.push((position, line[..most].to_vec()));
-            } else {
-                events.push((position, line.to_vec()));
-            }
-            position += line.len() as u64 + 1;
-        }
-        (events, rejects)
-    }
-
-    fn input() -> impl Strategy<Value = Vec<u8>> {
-        let byte = prop_oneof![1 => Just(b'\n'), 1 => Just(b'\r'), 4 => any::<u8>()];
-        proptest::collection::vec(byte, 0..300)
-    }
-
-    proptest! {
-        #[test]
-        fn any_bytes_at_any_read_sizes_are_split_at_newlines(
-            input in input(),
-            sizes in proptest::collection::vec(1..40usize, 1..6),
-            most in prop_oneof![1..20usize, Just(1000)],
-            begin in 0..1000u64,
-        ) {
-            let mut framer = lines(most, begin);
-            let blocks = blocks(&mut framer, &input, &sizes);
-            prop_assert_eq!(all(&blocks), expected(&input, begin, most));
-            let end = begin + input.len() as u64;
-            prop_assert_eq!(framer.position(), end);
-            let last = blocks.last().map(|block| block.ends.clone());
-            prop_assert_eq!(last, (!input.is_empty()).then(|| vec![(Partition::from("f@1"), end)]));
-        }
-
-        #[test]
-        fn a_run_that_goes_on_from_any_end_reads_what_is_left(
-            input in input(), sizes in proptest::collection::vec(1..40usize, 1..6), most in 1..50usize,
-        ) {
-            let whole = expected(&input, 0, most);
-            let mut seen: (Events, Events) = Default::default();
-            for block in blocks(&mut lines(most, 0), &input, &sizes) {
-                let (events, rejects) = all(std::slice::from_ref(&block));
-                seen.0.extend(events);
-                seen.1.extend(rejects);
-                for (_, end) in block.ends {
-                    let rest = all(&blocks(&mut lines(most, end), &input[end as usize..], &[7]));
-                    prop_assert_eq!([&seen.0[..], &rest.0].concat(), &whole.0[..]);
-                    prop_assert_eq!([&seen.1[..], &rest.1].concat(), &whole.1[..]);
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn a_line_far_beyond_the_bound_is_never_held_and_told_with_its_range() {
-        let mut framer = lines(1000, 5);
-        for _ in 0..100 {
-            let mut buffer = framer.buffer();
-            buffer.extend([b'x'; 10_000]);
-            assert!(framer.frame(buffer).unwrap().is_empty());
-            assert!(framer.held.capacity() <= 2 * READ);
-        }
-        assert_eq!(framer.long.as_ref().unwrap().kept.capacity(), 1000);
-        assert_eq!(framer.position(), 5, "a restart reads the whole line again");
-        let mut buffer = framer.buffer();
-        buffer.extend(b"\nshort\n");
-        let blocks = framer.frame(buffer).unwrap();
-        let rejects = blocks[0].rejects.as_ref().unwrap();
-        assert_eq!((rejects.code, rejects.batch.payload().value(0)), ("too-long", &[b'x'; 1000][..]));
-        assert!(rejects.message.contains("bytes 5 to 1000005 of f@1 has 1000000 bytes"), "{}", rejects.message);
-        assert_eq!(rejects.range, Some((5, 1_000_005)));
-        assert!(blocks[0].ends.is_empty());
-        assert_eq!(all(&blocks).0, [(1_000_006, b"short".to_vec())]);
-    }
-
-    #[test]
-    fn what_was_read_in_full_becomes_the_column_and_a_small_read_is_copied_out() {
-        let mut framer = lines(100, 0);
-        let mut buffer = framer.buffer();
-        buffer.resize(buffer.capacity(), b'\n');
-        let full = framer.frame(buffer).unwrap();
-        assert_eq!(full[0].batch.payload().len(), READ);
-        let mut buffer = framer.buffer();
-        buffer.extend(b"one line\n");
-        let small = framer.frame(buffer).unwrap();
-        assert!(small[0].batch.payload().values().capacity() < 1000);
-        let mut buffer = framer.buffer();
-        buffer.resize(buffer.capacity() - 1, b'x');
-        buffer.push(b'\n');
-        let moved = buffer.as_ptr();
-        let whole = lines(READ, 0).frame(buffer).unwrap();
-        assert_eq!(whole[0].batch.payload().values().as_ptr(), moved);
-    }
-
-    #[test]
-    fn lines_are_moved_together_whatever_step_they_end_in() {
-        let input: Vec<u8> =
-            (0..5 * STEP).map(|at| if at % 997 == 0 || at % STEP == 1 { b'\n' } else { at as u8 | 128 }).collect();
-        for most in [500, READ] {
-            let mut framer = lines(most, 3);
-            let blocks = blocks(&mut framer, &input, &[3 * STEP + 10]);
-            assert_eq!(all(&blocks), expected(&input, 3, most));
-        }
-    }
-
-    #[test]
-    fn few_lines_do_not_keep_room_for_many() {
-        let mut framer = lines(100, 0);
-        let mut buffer = framer.buffer();
-        buffer.resize(buffer.capacity(), b'\n');
-        framer.frame(buffer).unwrap();
-        let mut buffer = framer.buffer();
-        buffer.extend(b"one line\n");
-        let few = framer.frame(buffer).unwrap();
-        assert!(few[0].batch.origin().positions().len() == 1 && framer.usual == 1);
-        assert!(few[0].batch.payload().offsets().inner().inner().capacity() < 100);
-    }
-
-    #[test]
-    fn a_long_line_in_small_reads_is_searched_once() {
-        let mut framer = lines(1 << 20, 0);
-        for part in 0..100 {
-            let mut buffer = framer.buffer();
-            assert_eq!(buffer.len(), part * 1000);
-            buffer.extend([b'x'; 1000]);
-            framer.frame(buffer).unwrap();
-            assert_eq!(framer.searched, (part + 1) * 1000);
-        }
-        let mut buffer = framer.buffer();
-        buffer.push(b'\n');
-        assert_eq!(framer.frame(buffer).unwrap()[0].batch.payload().value(0).len(), 100_000);
-    }
-}
+mod tests;
