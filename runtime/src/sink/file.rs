@@ -36,6 +36,12 @@ pub use reopen::Reopen;
 pub use rotate::Rotate;
 pub use settings::{Fsync, Settings};
 
+/// Between two looks for files that have come to their age.
+const ROTATE_PAUSE: Duration = Duration::from_millis(10);
+
+/// After one could not be finished.
+const ROTATE_AGAIN: Duration = Duration::from_secs(10);
+
 /// Appends lines to the file, or the files, that a path names. All instances share them.
 ///
 /// A batch is one write to each file, and one that fails is taken back, so that a file has whole lines only.
@@ -43,6 +49,7 @@ pub use settings::{Fsync, Settings};
 pub struct FileSink {
     contract: Contract,
     fsync: Fsync,
+    rotates: bool,
     reopen: Reopen,
     writer: Arc<Mutex<Writer>>,
 }
@@ -58,7 +65,8 @@ impl FileSink {
         };
         let open = move |path: &Path| Disk::open(path, &how).map(|disk| Arc::new(disk) as Arc<dyn Medium>);
         let writer = Arc::new(Mutex::new(Writer::new(settings, Box::new(open), exactly_once)));
-        FileSink { contract: Contract::default(), fsync: settings.fsync, reopen, writer }
+        let (fsync, rotates) = (settings.fsync, settings.rotate.age.is_some());
+        FileSink { contract: Contract::default(), fsync, rotates, reopen, writer }
     }
 }
 
@@ -76,6 +84,9 @@ impl Connect for FileSink {
         let mut tasks = JoinSet::new();
         if let Fsync::Every(interval) = self.fsync {
             tasks.spawn(sync_every(interval, self.writer.clone(), written.clone()));
+        }
+        if self.rotates {
+            tasks.spawn(rotate_in_time(self.writer.clone()));
         }
         tasks.spawn(leave_moved(self.reopen.clone(), self.writer.clone()));
         Ok(Arc::new(Instance { writer: self.writer.clone(), written, _tasks: tasks }))
@@ -135,6 +146,23 @@ fn sync(writer: &Mutex<Writer>) -> std::io::Result<()> {
     let log = locked(writer).files_synced(batches, done.is_ok());
     done?;
     log?.map_or(Ok(()), |log| log.sync_data())
+}
+
+/// Finishes files when they have come to their age, whether events come or not.
+async fn rotate_in_time(writer: Arc<Mutex<Writer>>) {
+    loop {
+        let writer = writer.clone();
+        let next = match spawn_blocking(move || locked(&writer).rotate_old()).await {
+            Ok(Ok(Some(next))) => next,
+            Ok(Ok(None)) => return,
+            Ok(Err(error)) => {
+                tracing::warn!("a file that is old enough can't be finished, and it is tried again: {error}");
+                ROTATE_AGAIN
+            }
+            Err(error) => return tracing::error!("finishing files broke: {error}"),
+        };
+        tokio::time::sleep(next.max(ROTATE_PAUSE)).await;
+    }
 }
 
 /// Files that were moved away are left as soon as somebody says that they were.

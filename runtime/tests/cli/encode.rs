@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use crate::guest::guest;
 use crate::sump::{Dir, QUAKES};
 
 /// Quakes through an encoder into `out`.
@@ -108,4 +109,41 @@ fn an_encoder_that_can_not_be_is_told_with_its_place() {
         .replace("type = \"file\"\n        path = \"out\"", "type = \"wasm\"\n        path = \"x.wasm\"");
     let dir = Dir::with(&component);
     dir.run(["sump.toml"]).end().with(2).saying(&["is a component, which takes no encoder"]);
+}
+
+#[test]
+fn a_component_makes_values_and_what_breaks_it_is_alone_among_the_dead_letters() {
+    let guest = guest("guest-encoder");
+    let dir = encoding(
+        &format!(r#"{{ type = "wasm", path = "{}", limits = {{ cpu = "200ms" }} }}"#, guest.display()),
+        "batch_size = 3",
+    );
+    let words = ["a", "two", "drop", "trap", "b", "refuse", "fail", "two", "spin", "c", "twice"];
+    dir.write("in", words.map(|word| format!("{word}\n")).concat());
+    let ended = dir.done().with(0);
+    assert_eq!(dir.lines("out"), ["A", "0 of 1", "1 of 1", "B", "0 of 0", "1 of 0", "C"]);
+    // Halves are calls of their own, in which rows begin anew.
+    let dead: Vec<(String, String)> = dir.dead("payload").into_iter().zip(dir.dead("code")).collect();
+    let expected =
+        [("trap", "trap"), ("refuse", "odd"), ("fail", "bad-batch"), ("spin", "cpu-limit"), ("twice", "bad-encoding")];
+    assert_eq!(dead, expected.map(|(word, code)| (word.to_owned(), code.to_owned())));
+    assert_eq!(ended.counts("p:out")[..4], [5, 0, 5, 5]);
+}
+
+#[test]
+fn the_configuration_of_an_encoder_is_checked_and_one_that_can_not_be_opened_lets_its_events_wait() {
+    let encoder = |config: &str| {
+        format!(r#"{{ type = "wasm", path = "{}", config = {config} }}"#, guest("guest-encoder").display())
+    };
+    let dir = encoding(&encoder(r#"{ fields = "id" }"#), "");
+    dir.sump(["check", "sump.toml"]).end().with(2).saying(&["fields"]);
+    let dir = encoding(&encoder(r#"{ open = "fail" }"#), "gate.probe = \"20ms\"");
+    let mut run = dir.run(["sump.toml", "--drain-timeout", "200ms"]).start();
+    run.until("the gate is closed", || !dir.has("out"));
+    let ended = run.end();
+    assert_eq!(ended.code, Some(75), "{}", ended.errors);
+    assert!(ended.errors.contains("no-key"), "{}", ended.errors);
+    assert!(dir.dead_letters().is_empty());
+    dir.write("sump.toml", dir.read("sump.toml").replace("open = \"fail\"", "fields = [\"id\", \"mag\"]"));
+    assert_eq!(dir.done().with(0).written("p:out"), 1707);
 }

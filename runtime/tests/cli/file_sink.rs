@@ -174,6 +174,39 @@ fn finished_files_beyond_the_count_are_removed() {
 }
 
 #[test]
+fn a_file_that_is_old_enough_is_finished_though_no_event_comes() {
+    for more in ["", "exactly_once = true", "path = 'out/{event:/key}'"] {
+        let dir = configuration(&format!("path = 'out/all'\nrotate.age = '300ms'\nbatch_timeout = '1ms'\n{more}"));
+        let config = dir
+            .read("sump.toml")
+            .replace("type = \"file\"\n        path = \"in\"", "type = 'file'\npath = 'in'\nfollow = true");
+        let config = if more.starts_with("path") { config.replace("path = 'out/all'\n", "") } else { config };
+        dir.write("sump.toml", config);
+        dir.write("in", numbered(0..100));
+        let mut run = dir.run(["sump.toml"]).start();
+        let text = || -> Vec<String> {
+            let finished = outputs(&dir).into_iter().filter(|path| path.to_string_lossy().contains("-20"));
+            let mut lines: Vec<String> = finished
+                .flat_map(|path| fs::read_to_string(path).unwrap().lines().map(str::to_owned).collect::<Vec<_>>())
+                .collect();
+            lines.sort();
+            lines
+        };
+        let expected = |events: usize| {
+            let mut lines: Vec<String> = numbered(0..events).lines().map(str::to_owned).collect();
+            lines.sort();
+            lines
+        };
+        run.until("finished files", || text() == expected(100));
+        dir.append("in", &numbered(100..150));
+        run.until("the next finished files", || text() == expected(150));
+        run.signal(Signal::TERM);
+        run.end().with(0);
+        assert_eq!(text(), expected(150));
+    }
+}
+
+#[test]
 fn a_file_that_another_program_moved_away_is_begun_anew_at_a_signal() {
     let dir = Dir::with(
         "[source.in]\ntype = 'stdin'\n[pipeline.p.sink.out]\ntype = 'file'\npath = 'out'\nbatch_timeout = '1ms'\n",

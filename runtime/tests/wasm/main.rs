@@ -6,6 +6,7 @@ mod guest;
 
 mod capabilities;
 mod concurrent;
+mod encoder;
 mod guests;
 mod http;
 mod limits;

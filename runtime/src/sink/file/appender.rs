@@ -16,14 +16,16 @@ pub(super) struct Appender {
     /// Bytes at the end to cut off before anything else is written: what a failed write left, and could not be taken
     /// back yet. Nobody else writes the file, so that they are the last.
     torn: usize,
-    /// Something was written and not synced.
+    /// Something was written that nobody has taken to sync it.
     dirty: bool,
+    /// Something was written that is not known to be synced: who has taken it may not be done.
+    unsynced: bool,
 }
 
 impl Appender {
     pub(super) fn new(medium: Arc<dyn Medium>) -> io::Result<Appender> {
         let (len, begun) = (medium.len()?, medium.begun());
-        Ok(Appender { medium, len, begun, torn: 0, dirty: false })
+        Ok(Appender { medium, len, begun, torn: 0, dirty: false, unsynced: false })
     }
 
     /// How long the file is.
@@ -44,9 +46,10 @@ impl Appender {
         Ok(())
     }
 
-    /// Syncs what was written.
+    /// Syncs what was written, also where somebody else does so at the moment.
     pub(super) fn sync(&mut self) -> io::Result<()> {
-        if std::mem::take(&mut self.dirty) { self.medium.sync() } else { Ok(()) }
+        self.dirty = false;
+        if std::mem::take(&mut self.unsynced) { self.medium.sync() } else { Ok(()) }
     }
 
     /// Adds whole lines, durably if `sync` is set. Where that fails, none of them stays.
@@ -55,6 +58,7 @@ impl Appender {
         let mut added = 0;
         let done = self.add(lines, &mut added).and_then(|()| if sync { self.medium.sync() } else { Ok(()) });
         self.dirty |= !sync;
+        self.unsynced |= !sync;
         if done.is_ok() {
             self.len += added as u64;
         }
@@ -103,7 +107,7 @@ impl Appender {
     /// Syncs what was not synced if `sync` is set, and leaves the file in good order.
     pub(super) fn finish(mut self, sync: bool) -> io::Result<()> {
         self.mend()?;
-        if sync && self.dirty {
+        if sync && self.unsynced {
             self.medium.sync()?;
         }
         self.medium.finish()

@@ -276,6 +276,19 @@ mod tests {
     }
 
     #[test]
+    fn what_somebody_else_is_still_syncing_is_not_taken_for_synced() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut writer, files) = writer(folder.path(), 100, Fsync::default());
+        assert_eq!(stored(&mut writer), None);
+        writer.write_once(&batch(0, &[("a", "one")]), Some(&next(1))).unwrap();
+        assert_eq!(writer.take_dirty().len(), 1, "now they are being synced");
+        let calls = || files.lock().unwrap()["a"].calls.lock().unwrap().clone();
+        assert!(!calls().contains(&"sync"));
+        writer.sync_all().unwrap();
+        assert!(calls().contains(&"sync"), "the checkpoint says that they are");
+    }
+
+    #[test]
     fn it_stops_before_the_first_event_that_it_refuses() {
         let folder = tempfile::tempdir().unwrap();
         let (mut writer, files) = writer(folder.path(), 100, Fsync::default());

@@ -20,7 +20,7 @@ pub struct Rotate {
     /// Before it would be larger than this.
     #[serde(with = "units::size::option")]
     pub size: Option<u64>,
-    /// With the first event that comes so long after it was begun.
+    /// So long after it was begun; where it is not open then, with the next event.
     #[serde(with = "units::duration::option")]
     pub age: Option<Duration>,
     /// Finished files that are kept of each; all, if unset.

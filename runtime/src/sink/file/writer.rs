@@ -215,6 +215,28 @@ impl Writer {
         if !rotate.is_due(appender.len(), more, appender.begun()) {
             return Ok(());
         }
+        self.finish_file(path)
+    }
+
+    /// Finishes the open files that have come to their age. Says when to look again, where that is to be done.
+    pub(super) fn rotate_old(&mut self) -> io::Result<Option<Duration>> {
+        let Some(age) = self.rotate.age else { return Ok(None) };
+        // What is not in good order is so before the next event is written.
+        if self.once.as_ref().is_some_and(|once| once.torn || once.checkpoint.is_none()) {
+            return Ok(Some(age));
+        }
+        let (mut old, mut next) = (Vec::new(), age);
+        for (path, slot) in self.files.iter().filter(|(_, slot)| slot.appender.len() > 0) {
+            match age.checked_sub(slot.appender.begun().elapsed().unwrap_or_default()).filter(|left| !left.is_zero()) {
+                Some(left) => next = next.min(left),
+                None => old.push(path.clone()),
+            }
+        }
+        old.iter().try_for_each(|path| self.finish_file(path))?;
+        Ok(Some(next))
+    }
+
+    fn finish_file(&mut self, path: &str) -> io::Result<()> {
         // What the checkpoint says of this file must be so for good.
         self.sync_all()?;
         self.close(path);
@@ -223,7 +245,7 @@ impl Writer {
             sync_folder(Path::new(path))?;
         }
         tracing::debug!(file = %finished.display(), "finished");
-        if let Some(keep) = rotate.count
+        if let Some(keep) = self.rotate.count
             && let Err(error) = rotate::prune(Path::new(path), keep.get())
         {
             tracing::warn!(file = path, "finished files beyond `rotate.count` can't be removed: {error}");
