@@ -1,8 +1,12 @@
 //! Lines from a file into a file and into `null`, by the command as people run it, beside what the system's own
-//! tools take for the same bytes. Processor seconds a million lines: user and system, start and end included.
+//! tools and other programs take for the same bytes. Processor seconds a million lines: user and system, start and end
+//! included.
 //!
 //! `cat` leaves the copying of a file to the kernel (`copy_file_range`), which no program that looks at its bytes can do.
-//! So there is a loop of reads and writes beside it.
+//! So there is a loop beside it that reads, looks for newlines, and writes.
+//!
+//! rsyslog and syslog-ng are in the folder that `SUMP_PEERS` names, with their configurations in `peers/`. Without it they
+//! are left out.
 
 #[path = "support/figures.rs"]
 mod figures;
@@ -13,9 +17,11 @@ use std::fs::{self, File};
 use std::io::{BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use figures::{Fail, median, report};
-use process::{Used, run};
+use process::{Used, run, run_until};
+use rustix::process::{Pid, Signal, kill_process};
 use rustix::time::{ClockId, clock_gettime};
 
 const QUAKES: &[u8] = include_bytes!("../../data/earthquakes.ndjson");
@@ -23,42 +29,54 @@ const LINES: usize = 1_000_000;
 const ROUNDS: usize = 7;
 
 /// What is measured in each round, one after the other.
-const CASES: [&str; 7] = [
+const CASES: [&str; 11] = [
     "cat to a file",
-    "read and write, 128 KiB",
+    "read, memchr and write, 128 KiB",
     "file to file, no fsync",
     "file to file, no fsync, batches of 10,000",
     "file to file",
     "wc -l",
     "file to null",
+    "gzip -6",
+    "file to file, gzip",
+    "rsyslog",
+    "syslog-ng",
 ];
+
+/// Nothing that another program does should come near it.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 fn main() -> Result<(), Fail> {
     let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR"))?;
     let bench = Bench::new(folder.path(), LINES)?;
     let mut took: [Vec<f64>; CASES.len()] = Default::default();
-    let mut peak = [0.0_f64; CASES.len()];
+    let (mut peak, mut size) = ([0.0_f64; CASES.len()], [0_u64; CASES.len()]);
     // The first round brings the file into memory.
     for round in 0..=ROUNDS {
         for (case, name) in CASES.iter().enumerate() {
-            let (cpu, most) = bench.measure(name)?;
+            let Some((cpu, most)) = bench.measure(name)? else { continue };
             if round > 0 {
                 took[case].push(cpu);
                 peak[case] = peak[case].max(most);
+                size[case] = bench.output.metadata().map_or(0, |made| made.len());
             }
         }
     }
     let took = took.map(median);
-    for (name, cpu) in CASES.iter().zip(took) {
-        report("file", name, cpu, "CPU-s/million")?;
-    }
-    let [cat, copied, to_file, large_batches, synced, count, to_null] = took;
+    let [cat, copied, to_file, large_batches, synced, count, to_null, gzip, packed, rsyslog, syslog_ng] = took;
+    report("file", "file to file, no fsync / read, memchr and write", to_file / copied, "ratio")?;
+    report("file", "file to file, gzip / gzip -6", packed / gzip, "ratio")?;
+    report("file", "file to file, gzip / gzip -6, size", size[8] as f64 / size[7] as f64, "ratio")?;
+    report("file", "file to file / rsyslog", synced / rsyslog, "ratio")?;
+    report("file", "file to file / syslog-ng", synced / syslog_ng, "ratio")?;
     report("file", "file to file, no fsync / cat", to_file / cat, "ratio")?;
-    report("file", "file to file, no fsync / read and write", to_file / copied, "ratio")?;
     report("file", "batches of 10,000 / cat", large_batches / cat, "ratio")?;
     report("file", "file to file / cat", synced / cat, "ratio")?;
     report("file", "file to null / wc -l", to_null / count, "ratio")?;
     report("file", "file to file: peak memory", peak[4], "MiB")?;
+    for (name, cpu) in CASES.iter().zip(took) {
+        report("file", name, cpu, "CPU-s/million")?;
+    }
     ten_million(folder.path())
 }
 
@@ -95,25 +113,34 @@ impl Bench {
         Ok(Bench { folder: folder.to_owned(), input, output: folder.join("out.ndjson") })
     }
 
-    /// Processor seconds, and the peak of memory where a process of its own was measured.
-    fn measure(&self, case: &str) -> Result<(f64, f64), Fail> {
+    /// Processor seconds, and the peak of memory where a process of its own was measured. `None` where it is not there.
+    fn measure(&self, case: &str) -> Result<Option<(f64, f64)>, Fail> {
         let of = |used: Used| (used.cpu.as_secs_f64(), used.peak);
         fs::remove_file(&self.output).ok();
         let used = match case {
             "cat to a file" => of(run(Command::new("cat").arg(&self.input).stdout(File::create(&self.output)?))?),
-            "read and write, 128 KiB" => (self.copy()?, 0.0),
+            "read, memchr and write, 128 KiB" => (self.copy()?, 0.0),
             "file to file, no fsync" => of(self.sump("file", "fsync = \"never\"")?),
             "file to file, no fsync, batches of 10,000" => {
                 of(self.sump("file", "fsync = \"never\"\nbatch_size = 10000")?)
             }
             "file to file" => of(self.sump("file", "")?),
+            "gzip -6" => {
+                of(run(Command::new("gzip").args(["-6", "-c"]).arg(&self.input).stdout(File::create(&self.output)?))?)
+            }
+            "file to file, gzip" => of(self.sump("file", "compression = \"gzip\"\nbatch_size = 10000")?),
+            "rsyslog" | "syslog-ng" => match self.peer(case)? {
+                Some(used) => of(used),
+                None => return Ok(None),
+            },
             "wc -l" => of(run(Command::new("wc").arg("-l").arg(&self.input).stdout(Stdio::null()))?),
             _ => of(self.sump("null", "")?),
         };
-        if self.output.exists() && self.output.metadata()?.len() != self.input.metadata()?.len() {
+        let whole = self.output.exists() && !case.contains("gzip");
+        if whole && self.output.metadata()?.len() != self.input.metadata()?.len() {
             return Err(format!("{case}: the copy has another length").into());
         }
-        Ok(used)
+        Ok(Some(used))
     }
 
     /// A run from the beginning.
@@ -132,17 +159,73 @@ impl Bench {
         run(command.stderr(Stdio::null()))
     }
 
-    /// Processor seconds of a thread that reads and writes.
+    /// Another program, from its start until it has written everything, and was told to end.
+    fn peer(&self, name: &str) -> Result<Option<Used>, Fail> {
+        let Some(root) = std::env::var_os("SUMP_PEERS").map(PathBuf::from) else { return Ok(None) };
+        let folder = self.folder.join(name);
+        fs::remove_dir_all(&folder).ok();
+        fs::create_dir_all(&folder)?;
+        let configuration = match name {
+            "rsyslog" => include_str!("peers/rsyslog.conf"),
+            _ => include_str!("peers/syslog-ng.conf"),
+        };
+        let path = |path: &Path| path.display().to_string();
+        let configuration = configuration
+            .replace("{IN}", &path(&self.input))
+            .replace("{OUT}", &path(&self.output))
+            .replace("{DIR}", &path(&folder));
+        let config = folder.join("config");
+        fs::write(&config, configuration)?;
+        let libraries = root.join("usr/lib/x86_64-linux-gnu");
+        let mut command = match name {
+            "rsyslog" => {
+                let mut command = Command::new(root.join("usr/sbin/rsyslogd"));
+                command.arg("-n").arg("-f").arg(&config).arg("-i").arg(folder.join("pid"));
+                command.arg("-M").arg(libraries.join("rsyslog"));
+                command
+            }
+            _ => {
+                let mut command = Command::new(root.join("usr/sbin/syslog-ng"));
+                command.arg("--foreground").arg("--cfgfile").arg(&config).arg("--no-caps");
+                command.arg("--module-path").arg(root.join("usr/lib/syslog-ng/3.38"));
+                for (option, file) in [("--persist-file", "persist"), ("--pidfile", "pid"), ("--control", "control")] {
+                    command.arg(option).arg(folder.join(file));
+                }
+                command
+            }
+        };
+        let paths = std::env::join_paths([&libraries, &root.join("usr/lib/syslog-ng")])?;
+        command.env("LD_LIBRARY_PATH", paths).stdout(Stdio::null()).stderr(Stdio::null());
+        let wanted = self.input.metadata()?.len();
+        let used = run_until(&mut command, |process| {
+            let began = Instant::now();
+            while self.output.metadata().map_or(0, |written| written.len()) < wanted && began.elapsed() < PATIENCE {
+                #[expect(clippy::disallowed_methods, reason = "another process gives no sign but what it does")]
+                std::thread::sleep(Duration::from_millis(2));
+            }
+            let process = Pid::from_raw(process as i32).ok_or("a process has a number")?;
+            Ok(kill_process(process, Signal::TERM)?)
+        });
+        Ok(Some(used?))
+    }
+
+    /// Processor seconds of a thread that reads, looks for newlines, and writes.
     fn copy(&self) -> Result<f64, Fail> {
         let began = processor_time();
+        let mut lines = 0;
         let (mut input, mut output) = (File::open(&self.input)?, File::create(&self.output)?);
         let mut buffer = vec![0; 128 << 10];
         loop {
             match input.read(&mut buffer)? {
-                0 => return Ok(processor_time() - began),
-                read => output.write_all(&buffer[..read])?,
+                0 => break,
+                read => {
+                    lines += memchr::memchr_iter(b'\n', &buffer[..read]).map(std::hint::black_box).count();
+                    output.write_all(&buffer[..read])?;
+                }
             }
         }
+        let took = processor_time() - began;
+        if lines == LINES { Ok(took) } else { Err(format!("{lines} lines of {LINES}").into()) }
     }
 }
 

@@ -7,6 +7,7 @@ mod crash;
 mod demo;
 mod guests;
 mod kafka;
+mod peers;
 mod report;
 mod test;
 #[cfg(test)]
@@ -32,7 +33,7 @@ Usage: cargo xtask TASK
       --advisories  also ask the database of known vulnerabilities, which is fetched from GitHub
 
   bench [NAME]... [--json FILE]
-      Benchmarks, all or the named ones: boundary, path, order, route, file, buffer, http, startup.
+      Benchmarks, all or the named ones: boundary, path, order, route, file, encode, buffer, http, startup.
       --json FILE   also write the figures there, as one array
 
   crash [NAME]... [--rounds N] [--seed S]

@@ -17,8 +17,14 @@ pub(crate) struct Used {
 
 /// Fails unless the command succeeds.
 pub(crate) fn run(command: &mut Command) -> Result<Used, Fail> {
+    run_until(command, |_| Ok(()))
+}
+
+/// The same where something is to be done with the process, such as to wait for what it does and to end it.
+pub(crate) fn run_until(command: &mut Command, meanwhile: impl FnOnce(u32) -> Result<(), Fail>) -> Result<Used, Fail> {
     let began = Instant::now();
     let child = command.spawn()?;
+    meanwhile(child.id())?;
     let (status, usage) = wait(child.id())?;
     if status != 0 {
         return Err(format!("{command:?} ended with status {status}").into());

@@ -7,6 +7,7 @@ use super::{Exceptions, File, Violation, assert_found, assert_none, only_in, tre
 const WAITS: &Exceptions = &[
     ("runtime/tests/cli/sump.rs", "looks what a run of the program does"),
     ("xtask/src/crash.rs", "looks what a run of the program does"),
+    ("runtime/benches/file.rs", "looks what other programs do, which go on for ever"),
     ("tests/guests/plain/src/lib.rs", "a guest that blocks is what a test is about"),
     ("tests/guests/concurrent/src/lib.rs", "a guest that blocks is what a test is about"),
 ];
