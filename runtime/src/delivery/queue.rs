@@ -29,6 +29,8 @@ pub struct Queue {
 struct Shared {
     waiting: Mutex<Waiting>,
     arrived: Notify,
+    /// Something was taken out, or nothing more comes.
+    taken: Notify,
     budget: Budget,
     max_bytes: u64,
     when_full: WhenFull,
@@ -51,6 +53,8 @@ struct Shared {
 #[derive(Debug, Default)]
 struct Waiting {
     envelopes: VecDeque<(Instant, Envelope)>,
+    /// What came in and was not taken out, as it was then: partitions that are taken away meanwhile make it less.
+    bytes: usize,
     /// What came while older events come out of a buffer that an earlier run left.
     held: Option<VecDeque<(Instant, Envelope)>>,
     closed: bool,
@@ -60,7 +64,14 @@ struct Waiting {
 
 impl Waiting {
     fn pop(&mut self) -> Option<(Instant, Envelope)> {
-        self.envelopes.pop_front()
+        let popped = self.envelopes.pop_front();
+        let bytes = popped.as_ref().map_or(0, |(_, envelope)| envelope.batch().bytes());
+        self.bytes = if self.envelopes.is_empty() { 0 } else { self.bytes.saturating_sub(bytes) };
+        popped
+    }
+
+    fn has_enough(&self) -> bool {
+        self.bytes >= ENOUGH && !self.closed
     }
 
     fn is_over(&self) -> bool {
@@ -97,6 +108,10 @@ impl Level {
     }
 }
 
+/// With so many bytes there is enough for a sink to go on with, while more of them would be brought into memory for
+/// nothing.
+const ENOUGH: usize = 4 << 20;
+
 /// Bytes of values whose events are in a disk buffer: half of what is read back from one.
 const ENCODED_OF_DISK: u64 = 32 << 20;
 
@@ -118,6 +133,7 @@ impl Queue {
         let shared = Shared {
             waiting: Mutex::new(waiting),
             arrived: Notify::new(),
+            taken: Notify::new(),
             budget,
             max_bytes: settings.bound(),
             when_full: settings.when_full,
@@ -165,6 +181,26 @@ impl Queue {
         Some(room)
     }
 
+    /// Returns once the sink could do with more. What can be read at any time need not wait here, as long as the sink takes
+    /// what does; in front of a disk buffer, and where the newest are dropped, that is always so.
+    pub async fn wanting(&self) {
+        if self.shared.buffer.is_some() || self.shared.when_full == WhenFull::DropNewest {
+            return;
+        }
+        let mut waiting = None;
+        loop {
+            let taken = self.shared.taken.notified();
+            tokio::pin!(taken);
+            // Registered before looking: what is taken out between looking and waiting is not missed.
+            taken.as_mut().enable();
+            if !self.waiting().has_enough() {
+                return;
+            }
+            waiting.get_or_insert_with(|| self.shared.holding_back.run());
+            taken.await;
+        }
+    }
+
     /// Returns once there is no room for what comes.
     pub(super) async fn full(&self) {
         self.shared.full.wait().await;
@@ -203,6 +239,7 @@ impl Queue {
         if waiting.closed {
             return;
         }
+        waiting.bytes += envelope.batch().bytes();
         let arrival = (Instant::now(), envelope);
         match &mut waiting.held {
             Some(held) => held.push_back(arrival),
@@ -219,7 +256,9 @@ impl Queue {
         let mut waiting = self.waiting();
         give_up_revoked(&mut waiting.envelopes)?;
         waiting.held.as_mut().map_or(Ok(()), give_up_revoked)?;
+        waiting.bytes = waiting.envelopes.iter().map(|(_, envelope)| envelope.batch().bytes()).sum();
         drop(waiting);
+        self.shared.taken.notify_one();
         self.shared.revocations.fetch_add(1, Ordering::Relaxed);
         self.shared.revoked.notify_waiters();
         Ok(())
@@ -233,6 +272,7 @@ impl Queue {
     /// Nothing more comes.
     pub fn close(&self) {
         self.waiting().closed = true;
+        self.shared.taken.notify_one();
         if let Some(buffer) = &self.shared.buffer {
             buffer.close();
         }
@@ -266,7 +306,16 @@ impl Queue {
 
     /// The oldest events and the time of their arrival, if there are any.
     pub(super) fn try_pop(&self) -> Option<(Instant, Envelope)> {
-        self.waiting().pop()
+        self.take(&mut self.waiting())
+    }
+
+    fn take(&self, waiting: &mut Waiting) -> Option<(Instant, Envelope)> {
+        let had_enough = waiting.has_enough();
+        let popped = waiting.pop();
+        if had_enough && !waiting.has_enough() {
+            self.shared.taken.notify_one();
+        }
+        popped
     }
 
     /// Waits for the oldest events. `None` once the queue is closed and empty. One task pops.
@@ -275,7 +324,7 @@ impl Queue {
             let arrived = self.shared.arrived.notified();
             {
                 let mut waiting = self.waiting();
-                match waiting.pop() {
+                match self.take(&mut waiting) {
                     None if !waiting.is_over() => {}
                     oldest => return oldest,
                 }
@@ -361,4 +410,38 @@ pub(super) fn give_up_revoked(waiting: &mut VecDeque<(Instant, Envelope)>) -> Re
     }
     waiting.retain(|(_, envelope)| !envelope.is_empty());
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::batch::{BatchBuilder, Event, Partition, RowSet};
+    use crate::envelope::{Block, Ledger, PathName};
+    use std::collections::BTreeMap;
+
+    #[tokio::test]
+    async fn more_is_wanted_once_little_is_left_to_take() {
+        let queue = Queue::new(&BufferSettings::default(), None, false);
+        let path = PathName { pipeline: "p".into(), sink: "s".into() };
+        let way = Ledger::new().path(path, BTreeMap::new(), Arc::default());
+        let fill = async || {
+            let mut builder = BatchBuilder::new();
+            builder.push(&Partition::from("p"), Event { payload: Some(&[b'x'; ENOUGH]), ..Event::default() });
+            let block = Block { batch: builder.finish().unwrap(), ends: Vec::new(), rejects: None };
+            let envelope = way.take(&block, &RowSet::all(1)).unwrap().unwrap();
+            let room = queue.room(ENOUGH).await;
+            queue.push(envelope, room);
+        };
+        assert!(queue.wanting().now_or_never().is_some());
+        fill().await;
+        let mut wanting = std::pin::pin!(queue.wanting());
+        assert!(wanting.as_mut().now_or_never().is_none() && queue.holding_back().is_some());
+        let popped = queue.try_pop();
+        assert!(wanting.now_or_never().is_some() && popped.is_some() && queue.holding_back().is_none());
+        fill().await;
+        let mut wanting = std::pin::pin!(queue.wanting());
+        assert!(wanting.as_mut().now_or_never().is_none());
+        queue.close();
+        assert!(wanting.now_or_never().is_some());
+    }
 }

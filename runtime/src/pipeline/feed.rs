@@ -1,5 +1,7 @@
 //! From one source to the queues of all sinks that it feeds, and its acknowledgements back.
 
+mod unrouted;
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,6 +13,7 @@ use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, Interval, timeout, timeout_at};
 use tracing::{error, warn};
 
+use self::unrouted::take_unrouted;
 use super::keys::Keys;
 use super::positions::{Store, lowest};
 use super::route::{Routed, Router};
@@ -385,7 +388,9 @@ impl Running {
         }
         let Outlet { path, queue, gate, required, .. } = &self.feed.fans[fan].sinks[sink];
         let may_divert = !required || defect::on(Defect::DivertRequired);
-        let (path, queue, gate) = (path.clone(), queue.clone(), may_divert.then(|| gate.clone()));
+        let (path, queue, all) = (path.clone(), queue.clone(), gate.clone());
+        let gate = may_divert.then(|| all.clone());
+        self.until_wanted(&queue, &all).await?;
         let cause = loop {
             let room = self.room(&queue, gate.clone(), envelope.batch().bytes()).await?;
             // Once more: a partition may have been taken away while there was no room.
@@ -405,6 +410,25 @@ impl Running {
         let message = format!("its queue is full, its gate is closed, and it is not required: {cause}");
         let (to, failure) = (self.feed.fans[fan].dead_letters.clone(), Failure::transient("gate-closed", message));
         self.reject(Rejected { to, path, envelope, failure, range: None }).await
+    }
+
+    /// Waits with what can be read at any time until its only sink could do with more. While the gate of that is closed it
+    /// does not wait: what there is room for is read, so that a source comes to its end.
+    async fn until_wanted(&mut self, queue: &Queue, gate: &Gate) -> Result<(), FeedError> {
+        let only = self.feed.fans.iter().map(|fan| fan.sinks.len()).sum::<usize>() == 1;
+        if !only || !self.feed.open.replayable() || gate.closed().is_some() {
+            return Ok(());
+        }
+        let mut give_up = self.feed.signals.give_up.clone();
+        self.wait_for(async {
+            tokio::select! {
+                biased;
+                () = queue.wanting() => {}
+                _ = gate.when_closed() => {}
+                () = set(&mut give_up) => {}
+            }
+        })
+        .await
     }
 
     /// Waits for room in a queue, unless a gate is there to say that it is of no use.
@@ -545,30 +569,6 @@ impl Running {
         }
         Ok(())
     }
-}
-
-/// What no sink takes, where that is to be a dead letter.
-fn take_unrouted(fan: &Fan, block: &Block, not_taken: &RowSet, failed: &RowSet) -> Result<[Rejected; 2], ArrowError> {
-    let path = &fan.rejects;
-    // Only what the path has not had before a restart comes out of it.
-    let both = path.unseen(&block.batch, &not_taken.union(failed));
-    let both = if defect::on(Defect::ForgetUnrouted) { RowSet::default() } else { both };
-    let failed = failed.intersection(&both);
-    let (failed, not_taken) = match path.take(block, &both)? {
-        Some(envelope) => envelope.select(&failed.within(&both))?,
-        None => Default::default(),
-    };
-    let rejected = |envelope, code: &str, message: &str| Rejected {
-        to: fan.dead_letters.clone(),
-        path: path.clone(),
-        envelope,
-        failure: Failure::rejected(code, message),
-        range: None,
-    };
-    Ok([
-        rejected(not_taken, "not-taken", "no sink takes it, and `otherwise` is \"reject\""),
-        rejected(failed, "condition-failed", "the conditions that it was asked could not be evaluated"),
-    ])
 }
 
 /// Returns once the value is true.

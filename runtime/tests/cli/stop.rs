@@ -55,6 +55,17 @@ fn a_stopped_run_delivers_what_it_read_and_the_next_goes_on() {
 }
 
 #[test]
+fn what_there_is_room_for_is_read_while_a_sink_is_closed() {
+    let dir =
+        Dir::with("[source.in]\ntype = 'file'\npath = 'in'\n[pipeline.p.sink.out]\ntype = 'file'\npath = 'out'\n");
+    std::fs::create_dir(dir.path("out")).unwrap();
+    // Much more than what is read ahead of a sink that takes it, and less than its buffer holds.
+    dir.write("in", lines(1_000_000));
+    let run = dir.run(["sump.toml", "--drain-timeout", "200ms"]).start();
+    run.end().with(75).saying(&["1,000,000 events read"]);
+}
+
+#[test]
 fn a_generator_without_an_end_stops() {
     let dir = Dir::with(
         "[source.g]\ntype = 'generate'\nrate = 1000\n[pipeline.p.sink.out]\ntype = 'file'\npath = 'out'\n\
