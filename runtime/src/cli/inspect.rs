@@ -49,6 +49,9 @@ fn text(component: &Component) -> String {
             line(name, limit.to_string());
         }
     }
+    if let Some(kind) = &described.content_type {
+        line("content type", kind.clone());
+    }
     line("stops in order", if described.stops_in_order { "yes" } else { "no" }.into());
     text.push_str("may use\n");
     for import in component.imports() {

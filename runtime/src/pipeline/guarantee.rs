@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::config::{Plan, SinkKind, Source, SourceKind};
+use crate::config::{Encoder, Plan, SinkKind, Source, SourceKind};
 use crate::delivery::{self, Outage, WhenFull};
 use crate::sink::file::Fsync;
 use crate::units;
@@ -144,6 +144,7 @@ struct Facts<'a> {
     source: &'a Source,
     position_interval: Duration,
     kind: &'a SinkKind,
+    encoder: Option<&'a Encoder>,
     delivery: &'a delivery::Settings,
     /// Whether the sink stops at the first event that is neither written nor rejected.
     stops_in_order: bool,
@@ -165,6 +166,7 @@ pub(super) fn guarantees(
                 source,
                 position_interval: plan.settings.position_interval,
                 kind: &sink.kind,
+                encoder: sink.encoder.as_ref(),
                 delivery: &sink.delivery,
                 stops_in_order: stops_in_order(&pipeline.name, &sink.name),
             };
@@ -205,6 +207,7 @@ const DUPLICATES: &[Rule<Duplicates>] = &[
     (Duplicates::Possible, |f| f.senders_repeat(), "whoever gets no answer sends the events again, which may be delivered already"),
     (Duplicates::Possible, |f| number("retry.unknown", f.delivery.retry.unknown, f.tries_again() && !f.delivery.exactly_once), "a write that failed or gave no answer may have been done, and is tried again"),
     (Duplicates::Possible, |f| text("type", f.kind.type_name(), matches!(f.kind, SinkKind::Wasm(_))), "a batch in which the component traps is tried again in halves"),
+    (Duplicates::Possible, |f| f.encoder(|encoder| matches!(encoder, Encoder::Wasm(_))), "where one of the values of an event has to be tried again, all of them are"),
 ];
 
 #[rustfmt::skip]
@@ -232,6 +235,7 @@ const LETTERS: &[Rule<Letters>] = &[
     (Letters::Failing, |f| number("retry.attempts", f.delivery.retry.attempts?, true), "so many attempts are made"),
     (Letters::Failing, |f| time("retry.max_elapsed", f.delivery.retry.max_elapsed?, true), "no attempt begins later than this after the first"),
     (Letters::Failing, |f| number("retry.unknown", f.delivery.retry.unknown, true), "so many attempts are made whose outcome stays unknown"),
+    (Letters::Failing, |f| f.encoder(|encoder| !matches!(encoder, Encoder::Raw(_) | Encoder::Json(_))), "what it can't encode is kept"),
     (Letters::Closed, |f| number("required", false, !f.delivery.required), "nobody waits for it: what finds its buffer full while its gate is closed is kept"),
     (Letters::Outage, |f| text("retry.outage", "dead_letter", f.delivery.retry.outage == Outage::DeadLetter), "events don't wait for the end of an outage: their attempts run out"),
 ];
@@ -269,6 +273,11 @@ impl Facts<'_> {
 
     fn ack(&self, value: bool, holds: bool) -> Option<Setting> {
         number(&format!("source.{}.ack", self.source.name), value, holds)
+    }
+
+    /// The kind of the encoder, where it is one of these.
+    fn encoder(&self, is: fn(&Encoder) -> bool) -> Option<Setting> {
+        text("encoder.type", self.encoder.filter(|encoder| is(encoder))?.type_name(), true)
     }
 
     fn revoked_after(&self) -> Option<String> {

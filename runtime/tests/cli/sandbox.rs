@@ -42,6 +42,11 @@ fn inspect_tells_what_to_grant() {
     let json = dir.sump(["inspect".as_ref(), "--json".as_ref(), alerts.as_os_str()]).end().with(0).output;
     let json: serde_json::Value = serde_json::from_str(&json).unwrap();
     assert_eq!(json["description"]["name"], "http-alerts");
+    let encoder = guest("guest-encoder");
+    let ended = dir.sump(["inspect".as_ref(), encoder.as_os_str()]).end().with(0);
+    for part in ["world          encoder", "content type   text/odd", "max events     5000"] {
+        assert!(ended.output.contains(part), "`{part}` is not in:\n{}", ended.output);
+    }
     dir.write("a.wasm", "text");
     dir.sump(["inspect", "a.wasm"]).end().with(2).saying(&["a.wasm"]);
 }

@@ -99,6 +99,13 @@ fn a_setting_weakens_what_it_is_about_and_nothing_else() {
             "rejected and failing events, and those that nobody waits for",
             &["retry.unknown", "required"],
         ),
+        (
+            fsync,
+            "fsync = 'batch'\nencoder = { type = 'csv', columns = ['/id'] }",
+            letters,
+            failing,
+            &["retry.unknown", "encoder.type"],
+        ),
         ("\"unlimited\"", "1", letters, failing, &["retry.attempts", "retry.unknown"]),
         (fsync, "fsync = 'batch'\nretry.max_elapsed = '1h'", letters, failing, &["retry.max_elapsed", "retry.unknown"]),
         (
@@ -111,6 +118,17 @@ fn a_setting_weakens_what_it_is_about_and_nothing_else() {
     ] {
         assert_eq!(changed(from, to), table(&[(claim, level, keys)]), "{to}");
     }
+}
+
+#[test]
+fn a_component_that_encodes_may_send_a_value_again_with_its_neighbours() {
+    let wasm = changed("fsync = \"batch\"", "fsync = 'batch'\nencoder = { type = 'wasm', path = 'a.wasm' }");
+    let expected = table(&[
+        ("duplicates", "possible", &["position_interval", "retry.unknown", "encoder.type"]),
+        ("dead letters", "rejected and failing events", &["retry.unknown", "encoder.type"]),
+    ]);
+    assert_eq!(wasm, expected);
+    assert!(changed("fsync = \"batch\"", "fsync = 'batch'\nencoder = 'json'").is_empty());
 }
 
 #[test]
@@ -228,6 +246,7 @@ fn the_page_has_every_level_and_every_key() {
         "retry.attempts",
         "retry.max_elapsed",
         "retry.outage",
+        "encoder.type",
     ] {
         assert!(PAGE.contains(&format!("| `{key}")), "docs/guarantees.md does not have `{key}`");
     }
