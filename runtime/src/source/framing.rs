@@ -25,7 +25,7 @@ impl Settings {
         let split = match &self.framing {
             Framing::Lines => Split::Lines(None),
             Framing::Ndjson => Split::Lines(Some(json::Checker::default())),
-            Framing::Multiline { start } => Split::Before(start.clone()),
+            Framing::Multiline { start, .. } => Split::Before(start.clone()),
             Framing::Bytes(Bytes::Delimiter(delimiter)) => {
                 Split::Delimiter(Box::new(Finder::new(delimiter).into_owned()))
             }

@@ -231,6 +231,9 @@ impl Follower<'_> {
             }
             if ticked.elapsed() >= TICK.min(self.settings.poll_interval) {
                 self.look_after_gone()?;
+                if let Some(timeout) = self.framing.timeout() {
+                    self.end_waiting(timeout)?;
+                }
                 ticked = Instant::now();
             }
             if let Some(inode) = self.queue.pop_front() {

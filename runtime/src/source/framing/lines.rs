@@ -131,6 +131,11 @@ impl Lines {
         self.cut(buffer, true)
     }
 
+    /// Whether all that is held of an event are whole lines.
+    pub fn holds_whole_lines(&self) -> bool {
+        self.held.last() == Some(&b'\n')
+    }
+
     /// Where the next line to come begins.
     pub fn position(&self) -> u64 {
         self.long.as_ref().map_or(self.position, |long| long.start)

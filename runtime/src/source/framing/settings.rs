@@ -1,6 +1,7 @@
 //! What a user may set about framing.
 
 use std::fmt;
+use std::time::Duration;
 
 use regex::bytes::Regex;
 use serde::de::value::MapAccessDeserializer;
@@ -23,6 +24,11 @@ pub struct Settings {
 impl Settings {
     /// The largest `max_event_bytes`: 1 GiB, so that an event and what is read with it fit one column.
     pub const MOST: u64 = 1 << 30;
+
+    /// After how long without more an event of a file that is followed has ended, if at all.
+    pub(in crate::source) fn timeout(&self) -> Option<Duration> {
+        if let Framing::Multiline { timeout, .. } = self.framing { timeout } else { None }
+    }
 }
 
 impl Default for Settings {
@@ -42,6 +48,8 @@ pub enum Framing {
     Multiline {
         /// What the line matches with which an event begins.
         start: Pattern,
+        /// In a file that is followed, an event has ended when nothing was added for so long, if its last line has.
+        timeout: Option<Duration>,
     },
     /// Where neither lines nor text are meant.
     Bytes(Bytes),
@@ -124,6 +132,8 @@ struct Written {
     kind: Kind,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     start: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "units::duration::option")]
+    timeout: Option<Duration>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     delimiter: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -142,9 +152,10 @@ enum Kind {
 
 impl Written {
     fn framing(self) -> Result<Framing, String> {
-        let Written { kind, start, delimiter, length } = self;
+        let Written { kind, start, timeout, delimiter, length } = self;
         let of_another = [
             ("start", start.is_some() && kind != Kind::Multiline, "multiline"),
+            ("timeout", timeout.is_some() && kind != Kind::Multiline, "multiline"),
             ("delimiter", delimiter.is_some() && kind != Kind::Bytes, "bytes"),
             ("length", length.is_some() && kind != Kind::Bytes, "bytes"),
         ];
@@ -154,7 +165,12 @@ impl Written {
         match (kind, start, delimiter, length) {
             (Kind::Lines, ..) => Ok(Framing::Lines),
             (Kind::Ndjson, ..) => Ok(Framing::Ndjson),
-            (Kind::Multiline, Some(start), ..) => Pattern::new(&start).map(|start| Framing::Multiline { start }),
+            (Kind::Multiline, Some(_), ..) if timeout.is_some_and(|timeout| timeout.is_zero()) => {
+                Err("`timeout` is zero: write a time such as `\"1s\"`, or leave it out".into())
+            }
+            (Kind::Multiline, Some(start), ..) => {
+                Pattern::new(&start).map(|start| Framing::Multiline { start, timeout })
+            }
             (Kind::Multiline, None, ..) => Err("`multiline` needs a pattern for the line with which an event begins: \
                  write `framing = { type = \"multiline\", start = '^\\d{4}-' }`"
                 .into()),
@@ -202,8 +218,9 @@ impl Serialize for Framing {
         let written = match self {
             Framing::Lines => return Kind::Lines.serialize(serializer),
             Framing::Ndjson => return Kind::Ndjson.serialize(serializer),
-            Framing::Multiline { start } => {
-                Written { kind: Kind::Multiline, start: Some(start.0.as_str().to_owned()), ..Written::default() }
+            Framing::Multiline { start, timeout } => {
+                let start = Some(start.0.as_str().to_owned());
+                Written { kind: Kind::Multiline, start, timeout: *timeout, ..Written::default() }
             }
             Framing::Bytes(Bytes::Delimiter(delimiter)) => {
                 Written { kind: Kind::Bytes, delimiter: Some(delimiter.clone()), ..Written::default() }
@@ -243,7 +260,7 @@ mod tests {
     fn a_framing_is_a_word_or_a_table_and_is_written_as_it_was() {
         for text in [
             "framing = \"ndjson\"\n",
-            "[framing]\ntype = \"multiline\"\nstart = '^\\d'\n",
+            "[framing]\ntype = \"multiline\"\nstart = '^\\d'\ntimeout = \"5s\"\n",
             "[framing]\ntype = \"bytes\"\ndelimiter = \"\\u0000\"\n",
             "[framing]\ntype = \"bytes\"\nlength = \"u16le\"\n",
         ] {
@@ -260,6 +277,7 @@ mod tests {
         for (text, part) in [
             ("'multiline'", "needs a pattern"),
             ("{ type = 'multiline', start = '(' }", "is not a regular expression"),
+            ("{ type = 'multiline', start = 'a', timeout = 0 }", "`timeout` is zero"),
             ("{ type = 'bytes' }", "either a `delimiter` or a `length`"),
             ("{ type = 'bytes', delimiter = ',', length = 'u8' }", "either a `delimiter` or a `length`"),
             ("{ type = 'bytes', delimiter = '' }", "`delimiter` is empty"),

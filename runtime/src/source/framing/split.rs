@@ -195,7 +195,7 @@ mod tests {
     }
 
     fn framings() -> impl Strategy<Value = Framing> {
-        let pattern = Framing::Multiline { start: Pattern::new("^[ab]").unwrap() };
+        let pattern = Framing::Multiline { start: Pattern::new("^[ab]").unwrap(), timeout: None };
         let length = |length| Framing::Bytes(Bytes::Length(length));
         let delimiter = |text: &str| Framing::Bytes(Bytes::Delimiter(text.to_owned()));
         prop::sample::select(vec![
@@ -246,7 +246,7 @@ mod tests {
 
     #[test]
     fn an_event_of_several_lines_begins_where_the_pattern_matches() {
-        let framing = Framing::Multiline { start: Pattern::new(r"^\d").unwrap() };
+        let framing = Framing::Multiline { start: Pattern::new(r"^\d").unwrap(), timeout: None };
         let input = b"  lost its beginning\n1 error\n  at one\n  at two\n2 fine\n3 last\n  of all\n";
         for sizes in [1, 3, 100] {
             let (events, rejects, ends) = cut(&mut framer(&framing, 1000, 0), input, &[sizes]);
@@ -258,7 +258,7 @@ mod tests {
 
     #[test]
     fn an_event_of_too_many_lines_is_passed_over_to_the_next_beginning() {
-        let framing = Framing::Multiline { start: Pattern::new("^>").unwrap() };
+        let framing = Framing::Multiline { start: Pattern::new("^>").unwrap(), timeout: None };
         let long: String = (0..5_000).map(|number| format!("  line {number}\n")).collect();
         let input = format!(">one\n{long}{}\n>two\n", "x".repeat(3 * LOOK));
         let end = input.len() - ">two\n".len();

@@ -61,6 +61,10 @@ struct Following {
 impl Following {
     async fn open(settings: Settings, resume: Resume) -> Following {
         let framing = framing::Settings { max_event_bytes: 100_000, ..framing::Settings::default() };
+        Following::framed(settings, framing, resume).await
+    }
+
+    async fn framed(settings: Settings, framing: framing::Settings, resume: Resume) -> Following {
         let files = Files::new(settings, framing);
         assert!(!files.ends());
         let source = files.open(resume.clone()).await.unwrap();
@@ -308,6 +312,24 @@ async fn a_copy_that_is_seen_before_it_is_whole_is_no_other_file() {
     let came: Vec<String> = following.lines(1).await.into_iter().map(|(_, line)| line).collect();
     assert_eq!(came, ["new"]);
     assert_eq!(following.resume.positions.len(), 2);
+}
+
+#[tokio::test]
+async fn an_event_of_several_lines_ends_when_nothing_comes_for_long() {
+    let folder = Folder::new();
+    folder.write("a.log", "1\n one\n");
+    folder.write("b.log", "2\n half");
+    let start = framing::Pattern::new(r"^\d").unwrap();
+    let timeout = Some(Duration::from_millis(50));
+    let framing =
+        framing::Settings { framing: framing::Framing::Multiline { start, timeout }, ..framing::Settings::default() };
+    let settings = folder.settings("*.log", Watch::Auto);
+    let mut following = Following::framed(settings, framing, Resume::default()).await;
+    assert_eq!(following.lines(1).await, lines(&[("a.log", "1\n one")]));
+    folder.append("b.log", " of it\n");
+    assert_eq!(following.lines(1).await, lines(&[("b.log", "2\n half of it")]));
+    folder.append("a.log", "3\n");
+    assert_eq!(following.lines(1).await, lines(&[("a.log", "3")]));
 }
 
 #[tokio::test]

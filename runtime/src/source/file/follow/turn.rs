@@ -5,7 +5,7 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rustix::buffer::spare_capacity;
 use tracing::{debug, error, info, warn};
@@ -437,6 +437,34 @@ impl Follower<'_> {
         self.names.retain(|_, known| *known != inode);
         debug!(partition = file.partition.as_str(), position = file.aside.position(), "gone, and read to its end");
         self.state.end(file.partition, inode, file.aside.position());
+    }
+
+    /// Ends events to which nothing was added for so long.
+    pub(super) fn end_waiting(&mut self, timeout: Duration) -> Result<(), Stop> {
+        let current = self.current.map(|inode| (inode, self.lines.position()));
+        let waits = |file: &&Followed| {
+            let position = current.filter(|(inode, _)| *inode == file.inode);
+            let position = position.map_or_else(|| file.aside.position(), |(_, position)| position);
+            !file.ready && !file.damaged && file.touched.elapsed() >= timeout && position < file.seen
+        };
+        let waiting: Vec<Inode> = self.files.values().filter(waits).map(|file| file.inode).collect();
+        for inode in waiting {
+            match self.read(inode) {
+                Ok(Turn::End) if self.current == Some(inode) && self.lines.holds_whole_lines() => {
+                    let buffer = self.lines.buffer();
+                    match self.hand_over(buffer, true) {
+                        Err(Trouble::Stop(stop)) => return Err(stop),
+                        Err(Trouble::File(_)) | Ok(()) => {}
+                    }
+                }
+                Ok(Turn::End) => {}
+                Err(Trouble::Stop(stop)) => return Err(stop),
+                // Whatever else there is comes to light in its turn.
+                Ok(_) | Err(Trouble::File(_)) => self.make_ready(inode),
+            }
+            self.account(inode);
+        }
+        Ok(())
     }
 
     fn read_last(&mut self, inode: Inode) -> Result<(), Trouble> {
