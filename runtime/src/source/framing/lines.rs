@@ -16,7 +16,7 @@ use crate::source::SourceError;
 
 /// Room for so many bytes is in a buffer: several batches of usual size, because one that straddles two blocks is copied.
 /// Anything from 256 KiB on is cut into lines equally fast.
-const READ: usize = 1 << 20;
+const READ: usize = 2 << 20;
 
 /// So much is searched before its lines are moved: then they are still in the processor's nearest cache.
 const STEP: usize = 32 << 10;
