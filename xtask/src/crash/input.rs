@@ -1,10 +1,11 @@
 //! Numbered quakes, one a line, all lines of the same length.
 
 use std::collections::HashMap;
-use std::fs::{self, OpenOptions};
+use std::fs::{self, Metadata, OpenOptions};
 use std::io::{BufWriter, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::time::UNIX_EPOCH;
 
 use anyhow::Result;
 use serde_json::Value;
@@ -15,10 +16,24 @@ pub(crate) struct Input {
     events: u64,
     /// Events in a file before it is renamed; 0: it never is.
     rotated: u64,
-    /// The inodes of the files, the one that is written last.
-    files: Vec<u64>,
+    /// The files, the one that is written last.
+    files: Vec<Made>,
     /// So many files were removed, because all of them was saved.
     removed: u64,
+}
+
+/// A file, as the memo of the source tells it from others: the inode of one that was removed may be used again.
+#[derive(PartialEq, Eq, Hash)]
+struct Made {
+    inode: u64,
+    born: Option<u64>,
+}
+
+impl Made {
+    fn of(metadata: &Metadata) -> Made {
+        let born = metadata.created().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+        Made { inode: metadata.ino(), born: born.map(|since| since.as_nanos() as u64) }
+    }
 }
 
 fn line(number: u64) -> String {
@@ -52,9 +67,9 @@ impl Input {
                 fs::rename(&self.path, self.renamed(self.events / self.rotated - 1))?;
             }
             let file = OpenOptions::new().create(true).append(true).open(&self.path)?;
-            let number = file.metadata()?.ino();
-            if self.files.last() != Some(&number) {
-                self.files.push(number);
+            let made = Made::of(&file.metadata()?);
+            if self.files.last() != Some(&made) {
+                self.files.push(made);
             }
             let here = match self.rotated {
                 0 => end,
@@ -87,15 +102,15 @@ impl Input {
     pub(crate) fn saved(&self, saved: &Value, positions: &Value) -> Saved {
         let length = line(0).len() as u64;
         let at = |partition: &str| positions[partition].as_u64().unwrap_or(0) / length;
-        let mut by_inode = HashMap::new();
+        let mut of_files = HashMap::new();
         for known in saved["memo"].as_array().into_iter().flatten() {
             if let (Some(inode), Some(partition)) = (known["inode"].as_u64(), known["partition"].as_str()) {
-                by_inode.insert(inode, at(partition));
+                of_files.insert(Made { inode, born: known["born"].as_u64() }, at(partition));
             }
         }
-        let of = |(number, inode): (usize, &u64)| match (number as u64) < self.removed {
+        let of = |(number, made): (usize, &Made)| match (number as u64) < self.removed {
             true => self.rotated,
-            false => by_inode.get(inode).copied().unwrap_or(0),
+            false => of_files.get(made).copied().unwrap_or(0),
         };
         Saved { rotated: self.rotated, files: self.files.iter().enumerate().map(of).collect() }
     }
