@@ -11,12 +11,13 @@ use serde_json::Value;
 
 use crate::command::{self, cargo, metadata, target_folder};
 use crate::guests;
+use crate::kafka;
 use crate::peers;
 use crate::report::Report;
 
 /// The benchmarks, each a bench target of the runtime.
-pub(crate) const NAMES: [&str; 9] =
-    ["boundary", "path", "order", "route", "file", "encode", "buffer", "http", "startup"];
+pub(crate) const NAMES: [&str; 10] =
+    ["boundary", "path", "order", "route", "file", "encode", "buffer", "http", "kafka", "startup"];
 
 const FIGURES_VARIABLE: &str = "SUMP_BENCH_JSON";
 
@@ -49,6 +50,9 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         report.step(name, "", || {
             let mut bench = cargo(&["bench", "--package", "sump", "--bench", name]);
             bench.env(guests::FOLDER_VARIABLE, &guests.folder).env(FIGURES_VARIABLE, &figures);
+            if *name == "kafka" {
+                bench.env(kafka::FOLDER_VARIABLE, kafka::folder()?);
+            }
             if *name == "file" {
                 bench.env(peers::FOLDER_VARIABLE, peers::folder()?);
             }

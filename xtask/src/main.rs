@@ -33,7 +33,7 @@ Usage: cargo xtask TASK
       --advisories  also ask the database of known vulnerabilities, which is fetched from GitHub
 
   bench [NAME]... [--json FILE]
-      Benchmarks, all or the named ones: boundary, path, order, route, file, encode, buffer, http, startup.
+      Benchmarks, all or the named ones: boundary, path, order, route, file, encode, buffer, http, kafka, startup.
       --json FILE   also write the figures there, as one array
 
   crash [NAME]... [--rounds N] [--seed S]

@@ -22,19 +22,24 @@ pub(crate) fn run(command: &mut Command) -> Result<Used, Fail> {
 
 /// The same where something is to be done with the process, such as to wait for what it does and to end it.
 pub(crate) fn run_until(command: &mut Command, meanwhile: impl FnOnce(u32) -> Result<(), Fail>) -> Result<Used, Fail> {
+    match used(command, meanwhile)? {
+        (0, used) => Ok(used),
+        (status, _) => Err(format!("{command:?} ended with status {status}").into()),
+    }
+}
+
+/// The same for a process that may end anyhow: its status, too.
+pub(crate) fn used(
+    command: &mut Command,
+    meanwhile: impl FnOnce(u32) -> Result<(), Fail>,
+) -> Result<(i32, Used), Fail> {
     let began = Instant::now();
     let child = command.spawn()?;
     meanwhile(child.id())?;
     let (status, usage) = wait(child.id())?;
-    if status != 0 {
-        return Err(format!("{command:?} ended with status {status}").into());
-    }
     let time = |time: libc::timeval| Duration::new(time.tv_sec as u64, time.tv_usec as u32 * 1000);
-    Ok(Used {
-        wall: began.elapsed(),
-        cpu: time(usage.ru_utime) + time(usage.ru_stime),
-        peak: usage.ru_maxrss as f64 / 1024.0,
-    })
+    let cpu = time(usage.ru_utime) + time(usage.ru_stime);
+    Ok((status, Used { wall: began.elapsed(), cpu, peak: usage.ru_maxrss as f64 / 1024.0 }))
 }
 
 /// Reaps a child. Nobody else does: the handle to it is only dropped.

@@ -1,7 +1,7 @@
 //! The member of the group: a thread that polls, whatever becomes of what it reads.
 //!
 //! It never waits for the delivery. Partitions that are taken away are given up once what was on its way is settled, or
-//! after a while; the others are read on meanwhile.
+//! after a while; what was read of the others is delivered meanwhile.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
