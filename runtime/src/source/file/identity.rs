@@ -108,7 +108,17 @@ pub(super) struct Look<'a> {
     pub(super) positions: &'a BTreeMap<Partition, u64>,
 }
 
-impl Look<'_> {
+impl<'a> Look<'a> {
+    pub(super) fn new(
+        path: &'a Path,
+        file: &'a File,
+        metadata: &'a Metadata,
+        compression: Compression,
+        positions: &'a BTreeMap<Partition, u64>,
+    ) -> Look<'a> {
+        Look { path, file, metadata, compression, positions }
+    }
+
     fn inode(&self) -> Inode {
         Inode::from(self.metadata)
     }

@@ -109,13 +109,7 @@ impl Looking<'_> {
             return Ok(None);
         }
         let (was, known) = (self.table.path(inode), self.table.known(inode));
-        let look = Look {
-            path,
-            file: &file,
-            metadata: &metadata,
-            compression: self.settings.compression,
-            positions: &self.positions,
-        };
+        let look = Look::new(path, &file, &metadata, self.settings.compression, &self.positions);
         let identity = self.table.identify(&look)?;
         let partition = identity.partition().clone();
         let begin = match identity {
@@ -175,13 +169,7 @@ impl Looking<'_> {
     fn renamed_to(&mut self, path: &Path) -> io::Result<Option<Found>> {
         let file = File::open(path)?;
         let metadata = file.metadata()?;
-        let look = Look {
-            path,
-            file: &file,
-            metadata: &metadata,
-            compression: self.settings.compression,
-            positions: &self.positions,
-        };
+        let look = Look::new(path, &file, &metadata, self.settings.compression, &self.positions);
         if !self.table.recognises(&look)? {
             return Ok(None);
         }

@@ -208,13 +208,7 @@ impl Follower<'_> {
         if self.may_be_a_copy(path, &file, &metadata)? {
             return Ok(None);
         }
-        let look = Look {
-            path,
-            file: &file,
-            metadata: &metadata,
-            compression: self.settings.compression,
-            positions: &self.positions,
-        };
+        let look = Look::new(path, &file, &metadata, self.settings.compression, &self.positions);
         let (identity, began) = {
             let mut table = self.state.table();
             (table.identify(&look)?, table.began(inode))
