@@ -4,6 +4,7 @@
 //! decides how the process ends.
 
 mod args;
+mod build;
 mod check;
 mod environment;
 mod guarantees;
@@ -50,6 +51,7 @@ pub fn main() -> ExitCode {
         Command::Run(args) => run::run(&args),
         Command::Check(args) => check::check(&args),
         Command::Inspect(args) => inspect::inspect(&args),
+        Command::Build(args) => build::build(&args),
         Command::Replay(args) => replay::replay(&args),
     };
     match done {

@@ -32,4 +32,6 @@ pub mod pipeline;
 
 pub mod admin;
 
+pub mod project;
+
 pub mod cli;

@@ -56,6 +56,11 @@ pub(crate) fn folder(workspace: &Value) -> Result<PathBuf> {
     Ok(target_folder(workspace)?.join(GUEST_TARGET).join(PROFILE))
 }
 
+/// The name of a guest's file, by that of its package.
+pub(crate) fn library_name(package: &str) -> String {
+    package.replace('-', "_")
+}
+
 /// The packages in the guests' folders that make a component, each with the name of its library.
 fn libraries(workspace: &Value) -> BTreeMap<String, String> {
     let root = workspace["workspace_root"].as_str().unwrap_or_default();

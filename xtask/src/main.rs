@@ -7,6 +7,7 @@ mod crash;
 mod demo;
 mod guests;
 mod kafka;
+mod languages;
 mod peers;
 mod report;
 mod test;
@@ -29,7 +30,7 @@ Usage: cargo xtask TASK
 
   test [--only STEP]... [--advisories] [-- ARGS...]
       Every check, cheap ones first, with what they need installed. ARGS go to `cargo test`.
-      Steps: format, tidy, clippy, guests, build, tests, crash, docs, deny.
+      Steps: format, tidy, clippy, guests, build, languages, tests, crash, docs, deny.
       --advisories  also ask the database of known vulnerabilities, which is fetched from GitHub
 
   bench [NAME]... [--json FILE]

@@ -7,7 +7,7 @@ use anyhow::{Result, bail};
 
 use crate::command::{self, cargo, command, metadata};
 use crate::report::Report;
-use crate::{crash, guests, kafka, tools};
+use crate::{crash, guests, kafka, languages, tools};
 
 /// What was asked for.
 #[derive(Default)]
@@ -29,16 +29,22 @@ struct Step {
 }
 
 /// In the order in which they run.
-const STEPS: [Step; 9] = [
+const STEPS: [Step; 10] = [
     Step { name: "format", what: "rustfmt has nothing to change", needs: &[], run: format },
     Step { name: "tidy", what: "the rules of the tree, and xtask's own tests", needs: &[], run: tidy },
     Step { name: "clippy", what: "no lint fires", needs: &[], run: clippy },
     Step { name: "guests", what: "example sinks and test guests become components", needs: &[], run: build_guests },
     Step { name: "build", what: "the runtime and all tests compile", needs: &[], run: build },
     Step {
+        name: "languages",
+        what: "SDKs and sinks in other languages pass their own tests and become components",
+        needs: &["build"],
+        run: languages,
+    },
+    Step {
         name: "tests",
         what: "unit tests, end-to-end tests, examples in the docs",
-        needs: &["guests", "build"],
+        needs: &["guests", "build", "languages"],
         run: tests,
     },
     Step {
@@ -131,6 +137,10 @@ fn build(options: &Options) -> Result<()> {
 
 /// Programs that end-to-end tests run, each with its package in Debian.
 const PROGRAMS: [(&str, &str); 3] = [("gzip", "gzip"), ("zstd", "zstd"), ("logrotate", "logrotate")];
+
+fn languages(_: &Options) -> Result<()> {
+    languages::test_and_build()
+}
 
 fn tests(options: &Options) -> Result<()> {
     tools::programs(&SERVERS)?;

@@ -28,6 +28,8 @@ pub(super) enum Command {
     Check(Check),
     /// Show what a component is, what it may use, and what to grant it
     Inspect(Inspect),
+    /// Build the component of a sink with its language's own tools
+    Build(Build),
     /// List, show and send again what could not be delivered, also beside a run
     #[command(subcommand)]
     Replay(Replay),
@@ -93,6 +95,16 @@ pub(super) struct Inspect {
     /// Print JSON
     #[arg(long)]
     pub(super) json: bool,
+}
+
+#[derive(Debug, Parser)]
+pub(super) struct Build {
+    /// The folder of its project
+    #[arg(value_name = "FOLDER", default_value = ".")]
+    pub(super) folder: PathBuf,
+    /// Where the component goes [default: build/NAME.wasm in the project, NAME being the folder's]
+    #[arg(long, short, value_name = "FILE")]
+    pub(super) output: Option<PathBuf>,
 }
 
 /// Dead letters: what could not be delivered.

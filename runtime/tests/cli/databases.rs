@@ -4,6 +4,7 @@ use std::fs;
 
 use serde_json::{Value, json};
 
+use crate::guest::guest;
 use crate::server::{Server, ask, free_port};
 use crate::sump::{Dir, QUAKES, wait_for};
 
@@ -54,6 +55,24 @@ fn victoria_metrics_has_all_that_counts_as_written() {
     let ended = dir.done().with(0);
     assert_eq!((ended.written("json:out"), ended.written("influx:out")), (1707, 1707));
     wait_for("all points", || points(&server, "quake") == 1707 && points(&server, "shake_mag") == 1707);
+}
+
+#[test]
+fn a_sink_in_go_writes_points_to_victoria_metrics() {
+    let dir = Dir::new();
+    let server = victoria(&dir);
+    let url = format!("http://127.0.0.1:{}/write", server.port);
+    let influx = guest("influx");
+    let set_url = format!("url={url}");
+    let settings = [&*set_url, "measurement=tremor", "fields=mag,depth", "tags=net,kind"];
+    let args = [influx.to_str().unwrap(), "--allow-http", &url].into_iter();
+    let ended = dir
+        .run(args.chain(settings.into_iter().flat_map(|setting| ["--set", setting])))
+        .input(fs::read(QUAKES).unwrap())
+        .end()
+        .with(0);
+    assert_eq!(ended.written("main:influx"), 1707);
+    wait_for("all points", || points(&server, "tremor_depth") == 1707);
 }
 
 fn clickhouse(dir: &Dir) -> Server {

@@ -12,6 +12,13 @@ pub(crate) fn guest(package: &str) -> PathBuf {
         return component(Path::new(&folder));
     }
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("guests");
+    if let Some(folder) = in_another_language(package) {
+        let made = component(&target);
+        let mut build = Command::new(env!("CARGO_BIN_EXE_sump"));
+        let status = build.arg("build").arg(&folder).arg("--output").arg(&made).status().unwrap();
+        assert!(status.success(), "building {} failed", folder.display());
+        return made;
+    }
     let status = Command::new(env!("CARGO"))
         .args(["build", "--quiet", "--profile", "guest", "--target", "wasm32-wasip2", "--package", package])
         .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
@@ -21,4 +28,11 @@ pub(crate) fn guest(package: &str) -> PathBuf {
         .unwrap();
     assert!(status.success(), "building {package} failed: is the target there? `rustup target add wasm32-wasip2`");
     component(&target.join("wasm32-wasip2/guest"))
+}
+
+/// The folder of a guest that is not in Rust.
+fn in_another_language(name: &str) -> Option<PathBuf> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let folders = ["example-sinks", "tests/guests"].map(|folder| root.join(folder).join(name));
+    folders.into_iter().find(|folder| folder.is_dir() && !folder.join("Cargo.toml").exists())
 }

@@ -15,7 +15,7 @@ use tokio::time::Instant;
 pub(crate) use crate::guest::guest;
 
 pub(crate) static HOST: LazyLock<Host> =
-    LazyLock::new(|| Host::new(Path::new(env!("CARGO_TARGET_TMPDIR")).join("wasm-cache")).unwrap());
+    LazyLock::new(|| Host::new(Path::new(env!("CARGO_TARGET_TMPDIR")).join("cache/sump/compiled")).unwrap());
 
 pub(crate) static PLAIN: LazyLock<Component> = LazyLock::new(|| load("guest-plain"));
 pub(crate) static CONCURRENT: LazyLock<Component> = LazyLock::new(|| load("guest-concurrent"));

@@ -9,6 +9,7 @@ mod concurrent;
 mod encoder;
 mod guests;
 mod http;
+mod languages;
 mod limits;
 mod load;
 mod plain;

@@ -12,6 +12,12 @@ const GUESTS: [&str; 2] = ["example-sinks/", "tests/guests/"];
 /// Folders whose packages stand for what users write: they see the contract and the SDK, never the runtime.
 const OUTSIDERS: [&str; 3] = ["example-sinks/", "guest-sdk/", "tests/guests/"];
 
+/// The files that show which other language a project is in.
+const MARKERS: [&str; 1] = ["go.mod"];
+
+/// What shows that a file has a test in it, by the end of its name.
+const TESTS: [(&str, &str); 2] = [(".rs", "#[test]"), ("_test.go", "func Test")];
+
 /// The folder of a manifest; the root has none.
 fn folder(manifest: &File) -> Option<&str> {
     manifest.path.strip_suffix("/Cargo.toml")
@@ -31,7 +37,10 @@ fn guests(files: &[File]) -> Vec<Violation> {
     let mut violations = Vec::new();
     for (folder, file) in guest_folders(files) {
         let all = folder.rsplit_once('/').map(|(parent, _)| format!("{parent}/*"));
-        if !members.iter().any(|member| *member == folder || Some(*member) == all.as_deref()) {
+        let is_rust = files.iter().any(|file| file.path == format!("{folder}/Cargo.toml"));
+        if (is_rust || !is_in_another_language(files, folder))
+            && !members.iter().any(|member| *member == folder || Some(*member) == all.as_deref())
+        {
             violations.push(file.at(0, format!("add `{folder}` to the members in Cargo.toml, or nothing builds it")));
         }
         if folder.starts_with("example-sinks/") {
@@ -53,6 +62,11 @@ fn guest_folders(files: &[File]) -> BTreeMap<&str, &File> {
     folders
 }
 
+/// Whether it is a project of another language: `cargo xtask test` knows them by these files.
+fn is_in_another_language(files: &[File], folder: &str) -> bool {
+    MARKERS.iter().any(|marker| files.iter().any(|file| file.path == format!("{folder}/{marker}")))
+}
+
 /// What an example lacks.
 fn teaches(files: &[File], folder: &str) -> Vec<String> {
     let inside = || files.iter().filter(|file| file.path.starts_with(&format!("{folder}/")));
@@ -60,14 +74,15 @@ fn teaches(files: &[File], folder: &str) -> Vec<String> {
         let docs = file.text.lines().take_while(|line| line.starts_with("//!")).count();
         file.path == format!("{folder}/README.md") || file.path == format!("{folder}/src/lib.rs") && docs > 1
     });
-    let tested = inside().any(|file| file.is_rust() && file.code.contains("#[test]"));
+    let tested =
+        inside().any(|file| TESTS.iter().any(|(ending, test)| file.path.ends_with(ending) && file.code.contains(test)));
     let mut problems = Vec::new();
     if !explained {
         problems
             .push(format!("explain `{folder}` in a README.md or in the docs of its crate: people read it to learn"));
     }
     if !tested {
-        problems.push(format!("give `{folder}` a `#[test]`: people copy it together with its test"));
+        problems.push(format!("give `{folder}` a test: people copy it together with its test"));
     }
     problems
 }
@@ -133,8 +148,15 @@ fn a_forgotten_guest_is_found() {
     assert_found(&check("\"example-sinks/csv\"", good), &[]);
     assert_found(&check("\"example-sinks/*\"", good), &[]);
     assert_found(&check("\"runtime\"", good), &["csv/Cargo.toml:1: add `example-sinks/csv` to the members"]);
+    let go = |test: &str| {
+        let path = |name: &str| format!("example-sinks/go/{name}");
+        let test = File::new(&path("main_test.go"), test);
+        guests(&[File::new(&path("go.mod"), ""), File::new(&path("README.md"), "# go"), test])
+    };
+    assert_found(&go("func TestA(t *testing.T) {}"), &[]);
+    assert_found(&go("package main"), &["1: give `example-sinks/go` a test"]);
     let bare = check("\"example-sinks/*\"", "//! Writes.\n// #[test]");
-    assert_found(&bare, &["1: explain `example-sinks/csv`", "1: give `example-sinks/csv` a `#[test]`"]);
+    assert_found(&bare, &["1: explain `example-sinks/csv`", "1: give `example-sinks/csv` a test"]);
 }
 
 #[test]

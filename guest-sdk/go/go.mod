@@ -1,0 +1,3 @@
+module sump.example/sump
+
+go 1.24

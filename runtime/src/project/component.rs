@@ -1,0 +1,112 @@
+//! Turns a core module, which is what compilers make, into a component of the contract's world.
+
+use std::path::Path;
+use std::{fs, io};
+
+use wasi_preview1_component_adapter_provider::{
+    WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME, WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER,
+};
+use wasmparser::{Parser, Payload};
+use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
+use wit_parser::Resolve;
+
+/// A module that does not become a component.
+#[derive(Debug, thiserror::Error)]
+pub enum EncodeError {
+    /// It exports neither a sink nor an encoder.
+    #[error("the module exports neither a sink nor an encoder: does the program use the SDK, and register what it is?")]
+    NoWorld,
+    /// It can't be read.
+    #[error("the module that the compiler made can't be read: {0}")]
+    Unreadable(#[from] wasmparser::BinaryReaderError),
+    /// It imports or exports what does not fit.
+    #[error("the module does not fit the SDK's world: {0}")]
+    Unfit(String),
+}
+
+/// The packages of WIT that the SDKs' worlds are made of, each behind those that it needs, with the folder that it has
+/// among another package's `deps`.
+const PACKAGES: [(&str, &str); 4] = [
+    ("wasi-io-0.2.12/io.wit", include_str!("../../../guest-sdk/rust/wit/deps/wasi-io-0.2.12/io.wit")),
+    ("wasi-clocks-0.2.12/clocks.wit", include_str!("../../../guest-sdk/rust/wit/deps/wasi-clocks-0.2.12/clocks.wit")),
+    ("wasi-http-0.2.12/http.wit", include_str!("../../../guest-sdk/rust/wit/deps/wasi-http-0.2.12/http.wit")),
+    ("sump-sink/sink.wit", include_str!("../../../wit/sink.wit")),
+];
+
+/// The SDKs' worlds.
+const WORLDS: &str = include_str!("../../../guest-sdk/wit/worlds.wit");
+
+/// Makes a component of a core module that exports a sink or an encoder.
+pub(super) fn encode(mut module: Vec<u8>) -> Result<Vec<u8>, EncodeError> {
+    let name = world(&module)?;
+    let mut resolve = Resolve::default();
+    for (path, text) in PACKAGES {
+        resolve.push_str(path, text).map_err(unfit)?;
+    }
+    let package = resolve.push_str("worlds.wit", WORLDS).map_err(unfit)?;
+    let world = resolve.select_world(&[package], Some(name)).map_err(unfit)?;
+    embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8).map_err(unfit)?;
+    let encoder = ComponentEncoder::default().validate(true).module(&module).map_err(unfit)?;
+    let adapter = encoder.adapter(WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME, WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER);
+    adapter.map_err(unfit)?.encode().map_err(unfit)
+}
+
+/// With all its causes.
+fn unfit(error: impl std::fmt::Display) -> EncodeError {
+    EncodeError::Unfit(format!("{error:#}"))
+}
+
+/// The name of the world that a module is of, by what it exports.
+fn world(module: &[u8]) -> Result<&'static str, EncodeError> {
+    for payload in Parser::new(0).parse_all(module) {
+        let Payload::ExportSection(exports) = payload? else { continue };
+        for export in exports {
+            let name = export?.name;
+            if name.starts_with("sump:sink/sink@") {
+                return Ok("sink-component");
+            }
+            if name.starts_with("sump:sink/encoder@") {
+                return Ok("encoder-component");
+            }
+        }
+    }
+    Err(EncodeError::NoWorld)
+}
+
+/// Lays the worlds out in a folder, as tools of languages read them.
+#[cfg_attr(not(test), expect(dead_code, reason = "for languages whose tools read WIT themselves"))]
+pub(super) fn write_wit(folder: &Path) -> io::Result<()> {
+    for (path, text) in PACKAGES {
+        let path = folder.join("deps").join(path);
+        fs::create_dir_all(path.parent().unwrap_or(folder))?;
+        fs::write(path, text)?;
+    }
+    fs::write(folder.join("worlds.wit"), WORLDS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_worlds_hold_the_contract_and_what_the_sdks_wrap() {
+        let folder = tempfile::tempdir().unwrap();
+        write_wit(folder.path()).unwrap();
+        let mut resolve = Resolve::default();
+        let (package, _) = resolve.push_dir(folder.path()).unwrap();
+        for world in ["sink-component", "encoder-component"] {
+            let world = &resolve.worlds[resolve.select_world(&[package], Some(world)).unwrap()];
+            assert_eq!(world.exports.len(), 1, "{}", world.name);
+        }
+    }
+
+    #[test]
+    fn a_module_that_is_no_sink_is_told() {
+        let other = wat::parse_str(r#"(module (func (export "run")))"#).unwrap();
+        assert!(matches!(encode(other), Err(EncodeError::NoWorld)));
+        let half =
+            wat::parse_str(r#"(module (memory (export "memory") 1) (func (export "sump:sink/sink@0.1.0#open")))"#);
+        let error = encode(half.unwrap()).unwrap_err().to_string();
+        assert!(error.starts_with("the module does not fit"), "{error}");
+    }
+}

@@ -1,0 +1,118 @@
+//! SDKs, example sinks and guests in other languages than Rust: their own tests, by their own runners, and their
+//! components, by `sump build`.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+
+use crate::command::{self, cache_folder, metadata, root, run, target_folder};
+use crate::guests;
+use crate::report::note;
+use crate::tools;
+
+/// A language beside Rust that has an SDK.
+struct Language {
+    name: &'static str,
+    /// The file that every project in it has.
+    marker: &'static str,
+    /// Makes sure that its tools are there.
+    install: fn() -> Result<()>,
+    /// The commands that test a project.
+    tests: fn(&Path) -> Vec<Command>,
+}
+
+const LANGUAGES: [Language; 1] = [Language { name: "go", marker: "go.mod", install: install_go, tests: test_go }];
+
+/// The folders with projects in any language, and whether those in it become components.
+const FOLDERS: [(&str, bool); 3] = [("guest-sdk", false), ("example-sinks", true), ("tests/guests", true)];
+
+/// Tests every project in another language, and builds the component of each that is a sink, beside those in Rust.
+pub(crate) fn test_and_build() -> Result<()> {
+    let workspace = metadata()?;
+    let target = target_folder(&workspace)?;
+    let guests = guests::folder(&workspace)?;
+    fs::create_dir_all(&guests).with_context(|| format!("cannot make {}", guests.display()))?;
+    for language in &LANGUAGES {
+        let projects = projects(language)?;
+        ensure!(!projects.is_empty(), "there is no project in {}: remove the language", language.name);
+        (language.install)()?;
+        for (project, _) in &projects {
+            note(format!("{}: testing {}", language.name, shown(project)));
+            for mut command in (language.tests)(project) {
+                run(&mut command)?;
+            }
+        }
+        for (project, _) in projects.iter().filter(|(_, is_sink)| *is_sink) {
+            let component = guests.join(guests::library_name(name(project))).with_extension("wasm");
+            let mut build = command::command(target.join("debug/sump"), &["build"]);
+            build.arg(project).arg("--output").arg(&component);
+            // Where tests look for what is compiled already.
+            build.env("XDG_CACHE_HOME", target.join("tmp/cache")).envs(environment()?);
+            run(&mut build)?;
+        }
+    }
+    Ok(())
+}
+
+/// The projects in a language, each with whether it becomes a component.
+fn projects(language: &Language) -> Result<Vec<(PathBuf, bool)>> {
+    let mut projects = Vec::new();
+    for (folder, are_sinks) in FOLDERS {
+        let folder = root().join(folder);
+        for entry in fs::read_dir(&folder).with_context(|| format!("cannot read {}", folder.display()))? {
+            let project = entry?.path();
+            if project.join(language.marker).is_file() {
+                projects.push((project, are_sinks));
+            }
+        }
+    }
+    projects.sort();
+    Ok(projects)
+}
+
+/// What tools keep between runs goes where it goes for the user, whatever they are told of caches.
+fn environment() -> Result<Vec<(&'static str, PathBuf)>> {
+    Ok(vec![("GOCACHE", cache_folder()?.join("go"))])
+}
+
+fn install_go() -> Result<()> {
+    tools::programs(&[("go", "golang-go")])
+}
+
+fn test_go(project: &Path) -> Vec<Command> {
+    let go = |arguments: &[&str]| {
+        let mut go = command::command("go", arguments);
+        go.current_dir(project).envs(environment().unwrap_or_default());
+        go
+    };
+    vec![go(&["vet", "./..."]), go(&["test", "./..."])]
+}
+
+fn name(project: &Path) -> &str {
+    project.file_name().and_then(|name| name.to_str()).unwrap_or_default()
+}
+
+fn shown(project: &Path) -> String {
+    project.strip_prefix(root()).unwrap_or(project).display().to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_project_is_in_a_language_that_is_tested() {
+        for (folder, _) in FOLDERS {
+            for entry in fs::read_dir(root().join(folder)).unwrap() {
+                let project = entry.unwrap().path();
+                let is_rust = project.join("Cargo.toml").is_file();
+                let is_other = LANGUAGES.iter().any(|language| project.join(language.marker).is_file());
+                // The worlds that all SDKs share are no project.
+                let known = is_rust || is_other || project.ends_with("guest-sdk/wit") || project.is_file();
+                assert!(known, "{}: add its language to xtask/src/languages.rs", project.display());
+            }
+        }
+    }
+}
