@@ -137,7 +137,6 @@ impl Open for Kafka {
                 lag: Lag::new(now),
                 blocks: Blocks::new(),
                 turns: VecDeque::new(),
-                uncommitted: 0,
                 phase: Phase::Joining(now),
             };
             member.run();

@@ -35,8 +35,6 @@ const AGAIN: Duration = Duration::from_secs(1);
 const GRACE: Duration = Duration::from_secs(5);
 /// How long brokers may take to say which topics there are.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// How long the last commit may take.
-const LAST: Duration = Duration::from_secs(10);
 
 /// What the thread owns.
 pub(super) struct Member {
@@ -53,8 +51,6 @@ pub(super) struct Member {
     pub(super) lag: Lag,
     pub(super) blocks: Blocks,
     pub(super) turns: VecDeque<Pending>,
-    /// Commits that were not answered yet.
-    pub(super) uncommitted: usize,
     pub(super) phase: Phase,
 }
 
@@ -312,10 +308,7 @@ impl Member {
     fn commit(&mut self) {
         let sent = self.shares.take_final().and_then(|list| match list.count() {
             0 => Ok(()),
-            _ => {
-                self.uncommitted += 1;
-                self.consumer.commit(&list, CommitMode::Async)
-            }
+            _ => self.consumer.commit(&list, CommitMode::Async),
         });
         if let Err(error) = sent {
             warn!(source = self.source, %error, "what is final could not be committed: it may come again");
@@ -324,7 +317,6 @@ impl Member {
 
     /// A commit was answered.
     fn committed(&mut self, result: Result<(), KafkaError>, offsets: &TopicPartitionList) {
-        self.uncommitted = self.uncommitted.saturating_sub(1);
         for element in offsets.elements() {
             let partition = name(element.topic(), element.partition());
             match (&result, element.error(), element.offset()) {
@@ -381,16 +373,14 @@ impl Member {
     /// Commits what is final, and leaves the group.
     fn close(mut self) {
         let context = self.consumer.context().clone();
-        self.commit();
-        let until = Instant::now() + LAST;
-        while self.uncommitted > 0 && Instant::now() < until {
-            self.consumer.poll(IDLE);
-            for (result, offsets) in context.heard().0.commits {
-                self.committed(result, &offsets);
-            }
-        }
-        if self.uncommitted > 0 {
-            warn!(source = self.source, "the last commit got no answer: events may come again");
+        // Its answer is waited for: those to commits without waiting may stay out.
+        let last = self.shares.take_final().and_then(|list| match list.count() {
+            0 => Ok(list),
+            _ => self.consumer.commit(&list, CommitMode::Sync).map(|()| list),
+        });
+        match last {
+            Ok(list) => self.committed(Ok(()), &list),
+            Err(error) => warn!(source = self.source, %error, "the last commit failed: events may come again"),
         }
         context.close();
         // The group may wait for us to answer it.
