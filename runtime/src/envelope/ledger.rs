@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::collections::VecDeque;
 use std::fmt;
 use std::ops::Range;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
 
 use arrow_buffer::ScalarBuffer;
 use arrow_schema::ArrowError;
@@ -65,9 +65,10 @@ impl Ledger {
         metrics: Arc<SinkMetrics>,
         buffered: bool,
     ) -> Path {
-        let (assignments, changed, landed) = (Mutex::default(), self.changed.clone(), self.landed.clone());
+        let (changed, landed) = (self.changed.clone(), self.landed.clone());
+        let account = Arc::new(Account { metrics, buffered, changed, landed });
         let resume = RwLock::new(Arc::new(resume));
-        let path = Path(Arc::new(Shared { name, metrics, resume, buffered, assignments, changed, landed }));
+        let path = Path(Arc::new(Shared { name, resume, account, assignments: Mutex::default() }));
         self.paths.push(path.clone());
         path
     }
@@ -190,13 +191,6 @@ impl Ledger {
     }
 }
 
-impl Drop for Ledger {
-    /// Paths and their assignments have each other: without this they would stay in memory.
-    fn drop(&mut self) {
-        self.paths.iter().for_each(|path| locked(&path.0.assignments).clear());
-    }
-}
-
 /// See [`PathName`]. Cloning gives the same path.
 #[derive(Clone, Debug)]
 pub struct Path(Arc<Shared>);
@@ -204,11 +198,17 @@ pub struct Path(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     name: PathName,
-    metrics: Arc<SinkMetrics>,
     resume: RwLock<Arc<BTreeMap<Partition, u64>>>,
+    account: Arc<Account>,
+    assignments: Mutex<BTreeMap<Partition, Arc<Assignment>>>,
+}
+
+/// What a path and its assignments share. These have it instead of the path, which has them.
+#[derive(Debug)]
+struct Account {
+    metrics: Arc<SinkMetrics>,
     /// Whether its events are in a disk buffer.
     buffered: bool,
-    assignments: Mutex<BTreeMap<Partition, Arc<Assignment>>>,
     changed: Arc<Notify>,
     landed: Arc<Notify>,
 }
@@ -244,7 +244,7 @@ impl Path {
             self.0.assignment(partition, *end).progress().reach(*end);
         }
         // A block of which nothing was taken may have moved the position.
-        self.0.changed.notify_one();
+        self.0.account.changed.notify_one();
         Ok((!batch.is_empty()).then(|| Envelope::new(batch, receipt, Charge::default())))
     }
 
@@ -270,7 +270,7 @@ impl Path {
         };
         let mut receipt = Receipt::default();
         receipt.push(&assignment, taken);
-        self.0.changed.notify_one();
+        self.0.account.changed.notify_one();
         Envelope::new(batch, receipt, Charge::default())
     }
 
@@ -298,7 +298,7 @@ impl Path {
             let numbers = assignment.progress().take(positions);
             receipt.push(&assignment, numbers);
         }
-        self.0.metrics.events.add(batch.len() as u64);
+        self.0.account.metrics.events.add(batch.len() as u64);
         receipt
     }
 }
@@ -311,7 +311,8 @@ impl Shared {
     fn assign(self: &Arc<Self>, partition: &Partition, begin: u64) {
         let begin = self.resume().get(partition).map_or(begin, |resume| begin.max(*resume));
         let progress = Mutex::new(Progress::new(begin));
-        let assignment = Assignment { partition: partition.clone(), progress, path: self.clone() };
+        let (account, path) = (self.account.clone(), Arc::downgrade(self));
+        let assignment = Assignment { partition: partition.clone(), progress, account, path };
         let before = locked(&self.assignments).insert(partition.clone(), Arc::new(assignment));
         if let Some(before) = before {
             before.progress().revoke();
@@ -332,12 +333,13 @@ impl Shared {
 pub(super) struct Assignment {
     partition: Partition,
     progress: Mutex<Progress>,
-    path: Arc<Shared>,
+    account: Arc<Account>,
+    path: Weak<Shared>,
 }
 
 impl Assignment {
     pub(super) fn is_buffered(&self) -> bool {
-        self.path.buffered
+        self.account.buffered
     }
 
     /// Where its partition goes on once every event before this number is final.
@@ -350,7 +352,7 @@ impl Assignment {
     }
 
     pub(super) fn settle(&self, numbers: &VecDeque<Range<u64>>, how: Final) {
-        let metrics = &self.path.metrics;
+        let metrics = &self.account.metrics;
         let count = match how {
             Final::Written => &metrics.written,
             Final::DeadLettered => &metrics.dead_lettered,
@@ -360,30 +362,31 @@ impl Assignment {
             Final::LeftOut => &metrics.left_out,
         };
         let events = numbers.iter().map(|numbers| numbers.end - numbers.start).sum();
-        if self.path.buffered {
+        if self.account.buffered {
             metrics.unbuffered.add(events);
         }
         count.add(events);
         if defect::on(Defect::CountOldAssignment)
-            && let Some(new) = locked(&self.path.assignments).get(&self.partition).cloned()
+            && let Some(path) = self.path.upgrade()
+            && let Some(new) = locked(&path.assignments).get(&self.partition).cloned()
         {
             return new.progress().settle(numbers.iter().cloned());
         }
         self.progress().settle(numbers.iter().cloned());
-        self.path.changed.notify_one();
+        self.account.changed.notify_one();
     }
 
     pub(super) fn abandon(&self, events: u64) {
         let mut progress = self.progress();
         if progress.is_revoked() {
-            return self.path.metrics.revoked.add(events);
+            return self.account.metrics.revoked.add(events);
         }
         progress.abandon();
         drop(progress);
-        if !self.path.buffered {
-            self.path.metrics.abandoned.add(events);
+        if !self.account.buffered {
+            self.account.metrics.abandoned.add(events);
         }
-        self.path.changed.notify_one();
+        self.account.changed.notify_one();
     }
 
     pub(super) fn is_revoked(&self) -> bool {
@@ -397,7 +400,7 @@ impl Assignment {
 
     pub(super) fn land(&self) {
         if self.progress().land() {
-            self.path.landed.notify_waiters();
+            self.account.landed.notify_waiters();
         }
     }
 }

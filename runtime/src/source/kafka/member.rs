@@ -228,6 +228,8 @@ impl Member {
     }
 
     fn assign(&mut self, list: TopicPartitionList) -> Result<(), SourceError> {
+        // A group in the making may have refused what was sent meanwhile.
+        self.shares.send_again();
         let begins = match self.beginnings.find(&self.consumer, &list, &self.exchange.memo()) {
             Ok(begins) => begins,
             Err(error) => {
@@ -292,7 +294,7 @@ impl Member {
         }
         // Whoever has them now has gone on from what was committed before.
         if !self.consumer.assignment_lost() {
-            self.commit();
+            self.commit_all();
         }
         for element in list.elements() {
             if let Some(share) = self.shares.remove(&name(element.topic(), element.partition())) {
@@ -313,6 +315,24 @@ impl Member {
         if let Err(error) = sent {
             warn!(source = self.source, %error, "what is final could not be committed: it may come again");
         }
+    }
+
+    /// Commits all that is final, and waits for the answer: who gets a partition next begins there. What was sent before
+    /// is sent again, as the group may have refused it while it made up its mind.
+    fn commit_all(&mut self) {
+        self.shares.send_again();
+        let committed = self.shares.take_final().and_then(|list| match list.count() {
+            0 => Ok(list),
+            _ => self.consumer.commit(&list, CommitMode::Sync).map(|()| list),
+        });
+        match committed {
+            Ok(list) => self.committed(Ok(()), &list),
+            Err(error) => {
+                warn!(source = self.source, %error, "what is final could not be committed: it may come again");
+            }
+        }
+        // What is not taken away is sent once more when the group is settled.
+        self.shares.send_again();
     }
 
     /// A commit was answered.
@@ -373,15 +393,7 @@ impl Member {
     /// Commits what is final, and leaves the group.
     fn close(mut self) {
         let context = self.consumer.context().clone();
-        // Its answer is waited for: those to commits without waiting may stay out.
-        let last = self.shares.take_final().and_then(|list| match list.count() {
-            0 => Ok(list),
-            _ => self.consumer.commit(&list, CommitMode::Sync).map(|()| list),
-        });
-        match last {
-            Ok(list) => self.committed(Ok(()), &list),
-            Err(error) => warn!(source = self.source, %error, "the last commit failed: events may come again"),
-        }
+        self.commit_all();
         context.close();
         // The group may wait for us to answer it.
         for turn in self.turns.drain(..) {

@@ -91,6 +91,11 @@ impl Shares {
         Ok(list)
     }
 
+    /// What was sent may not have been taken: it is to be sent again.
+    pub(super) fn send_again(&mut self) {
+        self.0.values_mut().for_each(|share| share.sent = 0);
+    }
+
     /// Whether everything was read that was asked for.
     pub(super) fn are_read(&self) -> bool {
         self.0.values().all(|share| share.until.is_some_and(|until| share.next >= until))
