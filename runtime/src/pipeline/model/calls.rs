@@ -289,6 +289,7 @@ impl State {
     fn end_call(&mut self, call: &Call, end: End) {
         let late = Instant::now() + TICK >= call.deadline;
         let lost = matches!(end, End::Lost(_) | End::Dropped);
+        let lines_up = self.sink(call.path).is_some_and(|sink| sink.ahead() > 1);
         let path = &mut self.paths[call.path];
         path.in_flight = path.in_flight.saturating_sub(1);
         path.ended += 1;
@@ -300,7 +301,7 @@ impl State {
         for event in &call.events {
             let now = &mut path.events[*event].now;
             now.in_flight = now.in_flight.saturating_sub(1);
-            now.undecided = path.has.as_ref().map(|_| Instant::now());
+            now.undecided = (path.has.is_some() || lines_up).then(Instant::now);
         }
         if self.killed {
             return;

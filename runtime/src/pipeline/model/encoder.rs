@@ -75,13 +75,14 @@ struct Open {
 impl Encode for Open {
     async fn encode(&mut self, events: &Batch) -> Result<Encoded, WriteError> {
         let most = self.encoding.max_events.map_or(usize::MAX, |most| most.get());
-        let numbers = self.world.with(|state| {
+        let (numbers, ended_before) = self.world.with(|state| {
             let numbers = state.numbers(self.path, events);
             if numbers.len() > most {
                 let name = state.paths[self.path].name.clone();
                 state.fail("limits", || format!("the encoder of {name} gets {numbers:?}: at most {most} events"));
             }
-            numbers
+            let ended = state.ended(&numbers);
+            (numbers, ended)
         });
         if self.encoding.takes > 0 {
             sleep(Duration::from_millis(self.encoding.takes)).await;
@@ -117,7 +118,7 @@ impl Encode for Open {
         let encoded = Encoded::new(events.len(), values, sources, refused.into_iter().collect());
         // What a value tells of itself is shorter than that, beside its key.
         let bytes = made.values.len() * (events.bytes() + 120);
-        self.world.with(|state| state.encoded(self.path, &numbers, &made, bytes));
+        self.world.with(|state| state.encoded(self.path, &numbers, &ended_before, &made, bytes));
         Ok(encoded.expect("what the model says of its values"))
     }
 }
@@ -169,21 +170,27 @@ impl State {
         self.paths[path].encoder_fruitless += 1;
     }
 
-    fn encoded(&mut self, path: usize, numbers: &[usize], made: &Made, bytes: usize) {
+    fn encoded(&mut self, path: usize, numbers: &[usize], ended_before: &[u32], made: &Made, bytes: usize) {
         if self.killed {
             return;
         }
         let name = self.paths[path].name.clone();
         self.note(|| format!("the encoder of {name} makes {} values of {numbers:?}", made.values.len()));
         let bound = self.sink(path).map_or(u64::MAX, |sink| sink.settings.buffer.bound() / 2);
+        let ended = self.ended(numbers);
         let path = &mut self.paths[path];
         path.encoder_fruitless = 0;
         // What is larger than its share of the memory passes alone.
         path.oversized |= bytes as u64 > bound;
         for row in &made.left_out {
-            let event = &mut path.events[numbers[*row as usize]];
+            let row = *row as usize;
+            let event = &mut path.events[numbers[row]];
             event.settled = true;
             event.now.left_out += 1;
+            if ended[row] != ended_before[row] {
+                // It was taken away meanwhile: that is how it ended, and it ends once.
+                event.now.revoked = event.now.revoked.saturating_sub(1);
+            }
         }
     }
 

@@ -16,7 +16,7 @@ pub(super) struct Letters(pub(super) World);
 #[async_trait]
 impl DeadLetters for Letters {
     async fn put(&self, letter: DeadLetter<'_>) -> Result<(), Unkept> {
-        let (what, keeping) = self.0.with(|state| {
+        let (what, mut keeping) = self.0.with(|state| {
             let what = state.keeping();
             let keeping = InKeeping::begin(self.0.clone(), state, &letter);
             state.check_diverted(&letter, what);
@@ -34,10 +34,10 @@ impl DeadLetters for Letters {
                 self.0.with(|state| state.failing = true);
                 return Err(Unkept::Failed { message: "as told".into() });
             }
-            Keeping::Works => self.0.with(|state| state.keep(&letter)),
+            Keeping::Works => keeping.keep(&letter),
             Keeping::Slow(before, after) => {
                 pause(before).await;
-                self.0.with(|state| state.keep(&letter));
+                keeping.keep(&letter);
                 pause(after).await;
             }
         }
@@ -53,6 +53,8 @@ struct InKeeping {
     events: Vec<usize>,
     /// For each event, how many assignments of its partition had ended before, unless that was so when it was called.
     ended_before: Vec<Option<u32>>,
+    /// It is durable, though nobody was told yet.
+    kept: bool,
 }
 
 impl InKeeping {
@@ -72,11 +74,16 @@ impl InKeeping {
             let straggles = left_before && now.late == 0 && now.revoked > 0;
             ended_before.push((now.late == 0 && !straggles).then_some(ended));
             now.late = now.late.saturating_sub(1);
-            // It was taken away while an instance was opened for it, or the sink was asked whether it has it.
+            // It was taken away while an instance was opened for it, or before anything followed from its last call.
             now.revoked -= u32::from(straggles);
             now.keeping += 1;
         }
-        InKeeping { world, path, events, ended_before }
+        InKeeping { world, path, events, ended_before, kept: false }
+    }
+
+    fn keep(&mut self, letter: &DeadLetter<'_>) {
+        self.kept = true;
+        self.world.with(|state| state.keep(letter));
     }
 }
 
@@ -87,8 +94,8 @@ impl Drop for InKeeping {
             let ended = state.ended(&self.events);
             for (row, event) in self.events.iter().enumerate() {
                 let now = &mut state.paths[path].events[*event].now;
-                if now.kept > 0 {
-                    now.kept -= 1;
+                if self.kept {
+                    now.kept = now.kept.saturating_sub(1);
                     continue;
                 }
                 now.keeping = now.keeping.saturating_sub(1);

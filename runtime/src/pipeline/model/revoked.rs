@@ -146,7 +146,7 @@ impl State {
         last.is_some_and(|last| self.paths[path].opening.lasted_at(last))
     }
 
-    /// Whether the partition was taken away after a call ended of which the sink has not said yet what came of it.
+    /// Whether the partition was taken away after a call ended from which nothing had followed yet.
     pub(super) fn was_revoked_while_undecided(&self, path: usize, event: usize) -> bool {
         let last = self.holdings[self.schedule.events[event].partition].last;
         let undecided = self.paths[path].events[event].now.undecided;

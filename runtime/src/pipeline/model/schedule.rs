@@ -334,6 +334,8 @@ fn sink(rng: &mut Rng, events: usize, trouble: u64, replayable: bool) -> Sink {
         sink.contract.overlap = sink.contract.ahead;
         // Some are under way for a while.
         sink.takes = (rng.below(20), rng.below(20));
+        // Handing over takes its time beside that. What never fits would be an outage without an end.
+        sink.settings.timeout = sink.settings.timeout.max(Duration::from_millis(100));
     }
     sink
 }

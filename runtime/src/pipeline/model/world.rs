@@ -165,7 +165,7 @@ pub(super) struct Now {
     pub(super) broke: u32,
     pub(super) rejected: u32,
     pub(super) last: Option<(FailureKind, &'static str)>,
-    /// When its last call ended, where the sink can be asked what it has.
+    /// When its last call ended, where nothing follows from that at once: the sink is asked what it has, or calls behind it end.
     pub(super) undecided: Option<Instant>,
     /// The events that have to come again together, and with no others.
     pub(super) together: Option<Arc<[usize]>>,
