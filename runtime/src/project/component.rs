@@ -1,14 +1,11 @@
 //! Turns a core module, which is what compilers make, into a component of the contract's world.
 
-use std::path::Path;
-use std::{fs, io};
-
 use wasi_preview1_component_adapter_provider::{
     WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME, WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER,
 };
 use wasmparser::{Parser, Payload};
 use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
-use wit_parser::Resolve;
+use wit_parser::{Resolve, WorldId};
 
 /// A module that does not become a component.
 #[derive(Debug, thiserror::Error)]
@@ -24,8 +21,7 @@ pub enum EncodeError {
     Unfit(String),
 }
 
-/// The packages of WIT that the SDKs' worlds are made of, each behind those that it needs, with the folder that it has
-/// among another package's `deps`.
+/// The packages of WIT that the SDKs' worlds are made of, each behind those that it needs, with a name for errors.
 const PACKAGES: [(&str, &str); 4] = [
     ("wasi-io-0.2.12/io.wit", include_str!("../../../guest-sdk/rust/wit/deps/wasi-io-0.2.12/io.wit")),
     ("wasi-clocks-0.2.12/clocks.wit", include_str!("../../../guest-sdk/rust/wit/deps/wasi-clocks-0.2.12/clocks.wit")),
@@ -38,17 +34,22 @@ const WORLDS: &str = include_str!("../../../guest-sdk/wit/worlds.wit");
 
 /// Makes a component of a core module that exports a sink or an encoder.
 pub(super) fn encode(mut module: Vec<u8>) -> Result<Vec<u8>, EncodeError> {
-    let name = world(&module)?;
+    let (resolve, world) = select(world(&module)?)?;
+    embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8).map_err(unfit)?;
+    let encoder = ComponentEncoder::default().validate(true).module(&module).map_err(unfit)?;
+    let adapter = encoder.adapter(WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME, WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER);
+    adapter.map_err(unfit)?.encode().map_err(unfit)
+}
+
+/// One of the worlds, with everything that it is made of.
+fn select(name: &str) -> Result<(Resolve, WorldId), EncodeError> {
     let mut resolve = Resolve::default();
     for (path, text) in PACKAGES {
         resolve.push_str(path, text).map_err(unfit)?;
     }
     let package = resolve.push_str("worlds.wit", WORLDS).map_err(unfit)?;
     let world = resolve.select_world(&[package], Some(name)).map_err(unfit)?;
-    embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8).map_err(unfit)?;
-    let encoder = ComponentEncoder::default().validate(true).module(&module).map_err(unfit)?;
-    let adapter = encoder.adapter(WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME, WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER);
-    adapter.map_err(unfit)?.encode().map_err(unfit)
+    Ok((resolve, world))
 }
 
 /// With all its causes.
@@ -73,29 +74,15 @@ fn world(module: &[u8]) -> Result<&'static str, EncodeError> {
     Err(EncodeError::NoWorld)
 }
 
-/// Lays the worlds out in a folder, as tools of languages read them.
-#[cfg_attr(not(test), expect(dead_code, reason = "for languages whose tools read WIT themselves"))]
-pub(super) fn write_wit(folder: &Path) -> io::Result<()> {
-    for (path, text) in PACKAGES {
-        let path = folder.join("deps").join(path);
-        fs::create_dir_all(path.parent().unwrap_or(folder))?;
-        fs::write(path, text)?;
-    }
-    fs::write(folder.join("worlds.wit"), WORLDS)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn the_worlds_hold_the_contract_and_what_the_sdks_wrap() {
-        let folder = tempfile::tempdir().unwrap();
-        write_wit(folder.path()).unwrap();
-        let mut resolve = Resolve::default();
-        let (package, _) = resolve.push_dir(folder.path()).unwrap();
-        for world in ["sink-component", "encoder-component"] {
-            let world = &resolve.worlds[resolve.select_world(&[package], Some(world)).unwrap()];
+        for name in ["sink-component", "encoder-component"] {
+            let (resolve, world) = select(name).unwrap();
+            let world = &resolve.worlds[world];
             assert_eq!(world.exports.len(), 1, "{}", world.name);
         }
     }

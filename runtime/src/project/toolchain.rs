@@ -90,10 +90,12 @@ impl Tool {
         TOOLS.iter().filter(move |tool| tool.language == language)
     }
 
-    /// Whether it is there, as it has to be. `project` may bring tools of its own.
+    /// Whether it is there, as it has to be, for who works in a project.
     pub(super) fn check(&self, project: &Path) -> Result<(), ToolError> {
         let (program, install) = (self.program.clone(), self.install.clone());
-        let answer = match self.command(project).args(&self.ask).stderr(Stdio::null()).output() {
+        let mut ask = Command::new(&self.program);
+        ask.args(&self.ask).current_dir(project).stdin(Stdio::null()).stderr(Stdio::null());
+        let answer = match ask.output() {
             Ok(answer) => answer,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 return Err(ToolError::Missing { program, install });
@@ -111,18 +113,7 @@ impl Tool {
         }
         Ok(())
     }
-
-    /// The command that runs it: the project's own, or the user's.
-    pub(super) fn command(&self, project: &Path) -> Command {
-        let own = OWN_TOOLS.iter().map(|folder| project.join(folder).join(&self.program)).find(|path| path.is_file());
-        let mut command = own.map_or_else(|| Command::new(&self.program), Command::new);
-        command.current_dir(project).stdin(Stdio::null());
-        command
-    }
 }
-
-/// Where a project keeps tools of its own.
-const OWN_TOOLS: [&str; 2] = [".venv/bin", "node_modules/.bin"];
 
 /// The first word that begins like a version: `go version go1.26.8 linux/amd64`.
 fn version_in(text: &str) -> Option<&str> {
