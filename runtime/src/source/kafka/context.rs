@@ -28,8 +28,6 @@ pub(super) struct Heard {
     pub(super) turns: Vec<Turn>,
     /// What is wrong, for now or for good.
     pub(super) errors: Vec<(RDKafkaErrorCode, String)>,
-    /// What became of commits.
-    pub(super) commits: Vec<(KafkaResult<()>, TopicPartitionList)>,
     /// Whether anything was told, so that there may be more.
     any: bool,
 }
@@ -101,10 +99,6 @@ impl ConsumerContext for Context {
             _ => Turn::Revoke(list.clone()),
         };
         self.tell(|heard| heard.turns.push(turn));
-    }
-
-    fn commit_callback(&self, result: KafkaResult<()>, offsets: &TopicPartitionList) {
-        self.tell(|heard| heard.commits.push((result, offsets.clone())));
     }
 }
 

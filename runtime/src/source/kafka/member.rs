@@ -188,9 +188,6 @@ impl Member {
                 }
                 self.trouble.meet(code, &reason)?;
             }
-            for (result, offsets) in heard.commits {
-                self.committed(result, &offsets);
-            }
             if !any {
                 return Ok(());
             }
@@ -306,7 +303,7 @@ impl Member {
         }
     }
 
-    /// Sends what is final to be committed.
+    /// Sends what is final to be committed. librdkafka gives no answer to that, and logs what was refused.
     fn commit(&mut self) {
         let sent = self.shares.take_final().and_then(|list| match list.count() {
             0 => Ok(()),
@@ -326,31 +323,20 @@ impl Member {
             _ => self.consumer.commit(&list, CommitMode::Sync).map(|()| list),
         });
         match committed {
-            Ok(list) => self.committed(Ok(()), &list),
+            Ok(list) => {
+                for element in list.elements() {
+                    if let rdkafka::Offset::Offset(offset) = element.offset() {
+                        let partition = name(element.topic(), element.partition());
+                        self.exchange.remember(&partition, u64::try_from(offset).ok());
+                    }
+                }
+            }
             Err(error) => {
                 warn!(source = self.source, %error, "what is final could not be committed: it may come again");
             }
         }
         // What is not taken away is sent once more when the group is settled.
         self.shares.send_again();
-    }
-
-    /// A commit was answered.
-    fn committed(&mut self, result: Result<(), KafkaError>, offsets: &TopicPartitionList) {
-        for element in offsets.elements() {
-            let partition = name(element.topic(), element.partition());
-            match (&result, element.error(), element.offset()) {
-                (Ok(()), Ok(()), rdkafka::Offset::Offset(offset)) => {
-                    self.exchange.remember(&partition, u64::try_from(offset).ok());
-                }
-                (Ok(()), Ok(()), _) => {}
-                // With what becomes final next.
-                _ => self.shares.of(&partition).into_iter().for_each(|share| share.sent = 0),
-            }
-        }
-        if let Err(error) = result {
-            debug!(source = self.source, %error, "a commit failed");
-        }
     }
 
     /// Reads a block, if something has come. Whether it has.
