@@ -82,6 +82,7 @@ impl Buffer {
             let records = match encoding.await.map_err(io::Error::other).flatten() {
                 Ok(records) => records,
                 Err(error) => {
+                    locked(&self.shared.intake).pending_bytes -= envelopes.iter().map(size).sum::<u64>();
                     error!(path = %self.shared.name, %error, "events can't be put together: they are given up");
                     continue;
                 }
