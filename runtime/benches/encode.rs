@@ -3,18 +3,18 @@
 
 #[path = "support/figures.rs"]
 mod figures;
+#[path = "support/input.rs"]
+mod input;
 #[path = "support/process.rs"]
 mod process;
 
-use std::fs::{self, File};
-use std::io::{BufWriter, Write};
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use figures::{Fail, median, report};
 use process::{Used, run};
 
-const QUAKES: &[u8] = include_bytes!("../../data/earthquakes.ndjson");
 const LINES: usize = 1_000_000;
 const ROUNDS: usize = 5;
 
@@ -23,12 +23,7 @@ fn main() -> Result<(), Fail> {
         return Err("SUMP_GUESTS names no folder of components: run `cargo xtask bench encode`".into());
     };
     let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR"))?;
-    let input = folder.path().join("in.ndjson");
-    let mut file = BufWriter::new(File::create(&input)?);
-    for line in QUAKES.split_inclusive(|byte| *byte == b'\n').cycle().take(LINES) {
-        file.write_all(line)?;
-    }
-    file.flush()?;
+    let input = input::create(folder.path(), LINES)?;
     let component = guests.join("guest_encoder.wasm");
     let cases = [
         ("raw", "\"raw\"".to_owned()),

@@ -10,11 +10,13 @@
 
 #[path = "support/figures.rs"]
 mod figures;
+#[path = "support/input.rs"]
+mod input;
 #[path = "support/process.rs"]
 mod process;
 
 use std::fs::{self, File};
-use std::io::{BufWriter, Read, Write};
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -24,7 +26,6 @@ use process::{Used, run, run_until};
 use rustix::process::{Pid, Signal, kill_process};
 use rustix::time::{ClockId, clock_gettime};
 
-const QUAKES: &[u8] = include_bytes!("../../data/earthquakes.ndjson");
 const LINES: usize = 1_000_000;
 const ROUNDS: usize = 7;
 
@@ -104,12 +105,7 @@ struct Bench {
 impl Bench {
     /// Makes the input: the quake events, over and over.
     fn new(folder: &Path, lines: usize) -> Result<Bench, Fail> {
-        let input = folder.join("in.ndjson");
-        let mut file = BufWriter::new(File::create(&input)?);
-        for line in QUAKES.split_inclusive(|byte| *byte == b'\n').cycle().take(lines) {
-            file.write_all(line)?;
-        }
-        file.flush()?;
+        let input = input::create(folder, lines)?;
         Ok(Bench { folder: folder.to_owned(), input, output: folder.join("out.ndjson") })
     }
 

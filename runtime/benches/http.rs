@@ -6,12 +6,14 @@
 
 #[path = "support/figures.rs"]
 mod figures;
+#[path = "support/input.rs"]
+mod input;
 #[path = "support/process.rs"]
 mod process;
 
 use std::convert::Infallible;
 use std::fs::{self, File};
-use std::io::{BufRead, BufReader, BufWriter, Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -27,7 +29,6 @@ use hyper_util::rt::TokioIo;
 use process::{Used, run};
 use tokio::net::{TcpListener, TcpStream};
 
-const QUAKES: &[u8] = include_bytes!("../../data/earthquakes.ndjson");
 const LINES: usize = 1_000_000;
 const LINES_A_BODY: usize = 1000;
 const ROUNDS: usize = 5;
@@ -92,12 +93,7 @@ struct Bench {
 impl Bench {
     /// Makes the input, the quake events over and over, and starts the server.
     fn new(folder: &Path) -> Result<Bench, Fail> {
-        let input = folder.join("in.ndjson");
-        let mut file = BufWriter::new(File::create(&input)?);
-        for line in QUAKES.split_inclusive(|byte| *byte == b'\n').cycle().take(LINES) {
-            file.write_all(line)?;
-        }
-        file.flush()?;
+        let input = input::create(folder, LINES)?;
         let mut serve = Command::new(std::env::current_exe()?);
         let mut server = serve.arg("--serve").stdout(Stdio::piped()).spawn()?;
         let mut address = String::new();

@@ -5,6 +5,8 @@
 
 #[path = "support/figures.rs"]
 mod figures;
+#[path = "support/input.rs"]
+mod input;
 #[allow(dead_code, clippy::unwrap_used, clippy::panic, reason = "it is for tests, which need more of it")]
 #[path = "../tests/support/kafka.rs"]
 mod kafka;
@@ -13,7 +15,7 @@ mod process;
 
 use std::ffi::OsString;
 use std::fs::{self, File};
-use std::io::{BufRead, BufReader, BufWriter, Write};
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -29,7 +31,6 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::{ClientConfig, Message, Offset, TopicPartitionList};
 use rustix::process::{Pid, Signal, kill_process};
 
-const QUAKES: &[u8] = include_bytes!("../../data/earthquakes.ndjson");
 const LINES: usize = 1_000_000;
 const PARTITIONS: i32 = 6;
 const ROUNDS: usize = 5;
@@ -189,12 +190,7 @@ struct Bench {
 
 impl Bench {
     fn new(folder: &Path) -> Result<Bench, Fail> {
-        let input = folder.join("in.ndjson");
-        let mut file = BufWriter::new(File::create(&input)?);
-        for line in QUAKES.split_inclusive(|&byte| byte == b'\n').cycle().take(LINES) {
-            file.write_all(line)?;
-        }
-        file.flush()?;
+        let input = input::create(folder, LINES)?;
         let bench = Bench { folder: folder.to_owned(), input, broker: Broker::start() };
         bench.broker.create(FULL, PARTITIONS, &[]);
         bench.bare_producer(FULL)?;
