@@ -1,6 +1,7 @@
 //! The commands that tasks run, and the folders that they use.
 
 use std::ffi::{OsStr, OsString};
+use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -61,6 +62,49 @@ pub(crate) fn run(command: &mut Command) -> Result<()> {
     Ok(())
 }
 
+/// Runs a command as [`run`] does. Where tests of Rust's own harness fail, the error repeats what each of them said: in a
+/// long output that is the part to read, and a log may be kept only by its end.
+pub(crate) fn run_tests(command: &mut Command) -> Result<()> {
+    let mut child =
+        command.stdout(Stdio::piped()).spawn().with_context(|| format!("cannot start `{}`", line(command)))?;
+    let mut failures = Failures::default();
+    if let Some(output) = child.stdout.take() {
+        let (mut output, mut line) = (BufReader::new(output), Vec::new());
+        while output.read_until(b'\n', &mut line)? > 0 {
+            std::io::stdout().write_all(&line)?;
+            failures.hear(&String::from_utf8_lossy(&line));
+            line.clear();
+        }
+    }
+    let status = child.wait()?;
+    if !status.success() {
+        bail!("`{}` failed ({status}){}", line(command), failures.story);
+    }
+    Ok(())
+}
+
+/// What Rust's test harness tells of tests that failed, taken from its output.
+#[derive(Default)]
+struct Failures {
+    /// Within the part that quotes the failed tests; their list, which follows it, is part of it.
+    quoting: bool,
+    story: String,
+}
+
+impl Failures {
+    /// The longest story; of a longer one the beginning is told.
+    const MOST: usize = 20_000;
+
+    fn hear(&mut self, line: &str) {
+        self.quoting |= line.trim_end() == "failures:";
+        self.quoting &= !line.starts_with("test result:");
+        if self.quoting && self.story.len() + line.len() <= Self::MOST {
+            self.story += if self.story.is_empty() { "\n" } else { "" };
+            self.story += line;
+        }
+    }
+}
+
 /// Runs a command for its standard output; the other output is shown. Everything but success is an error that quotes it.
 pub(crate) fn read(command: &mut Command) -> Result<String> {
     let output =
@@ -102,6 +146,15 @@ mod tests {
     fn a_failure_quotes_the_command() {
         let error = run(&mut command("false", &["--reason"])).unwrap_err().to_string();
         assert!(error.starts_with("`false --reason` failed"), "{error}");
+    }
+
+    #[test]
+    fn what_failed_tests_said_is_repeated() {
+        let mut failures = Failures::default();
+        let output = "test a ... ok\ntest b ... FAILED\n\nfailures:\n\n---- b stdout ----\nleft: 1\n\nfailures:\n    b\n\n\
+                      test result: FAILED.\nmore\n";
+        output.split_inclusive('\n').for_each(|line| failures.hear(line));
+        assert_eq!(failures.story, "\nfailures:\n\n---- b stdout ----\nleft: 1\n\nfailures:\n    b\n\n");
     }
 
     #[test]

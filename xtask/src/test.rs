@@ -116,7 +116,7 @@ fn tidy(_: &Options) -> Result<()> {
 
 fn clippy(_: &Options) -> Result<()> {
     tools::component("clippy")?;
-    in_groups(|group| {
+    in_groups(command::run, |group| {
         let mut clippy = cargo(&["clippy", "--all-targets"]);
         clippy.args(group).args(["--", "-D", "warnings"]);
         clippy
@@ -128,7 +128,7 @@ fn build_guests(_: &Options) -> Result<()> {
 }
 
 fn build(options: &Options) -> Result<()> {
-    in_groups(|group| {
+    in_groups(command::run, |group| {
         let mut build = cargo(&["test", "--no-run"]);
         build.args(group).args(before_dashes(&options.arguments));
         build
@@ -148,7 +148,7 @@ fn tests(options: &Options) -> Result<()> {
     tools::programs(&[("curl", "curl"), ("openssl", "openssl")])?;
     tools::programs(&PROGRAMS)?;
     let (guests, kafka) = (guests::folder(&metadata()?)?, kafka::folder()?);
-    in_groups(|group| {
+    in_groups(command::run_tests, |group| {
         let mut tests = cargo(&["test", "--no-fail-fast"]);
         tests.args(group).args(&options.arguments);
         tests.env(guests::FOLDER_VARIABLE, &guests).env(kafka::FOLDER_VARIABLE, &kafka);
@@ -161,7 +161,7 @@ fn crash(_: &Options) -> Result<()> {
 }
 
 fn docs(_: &Options) -> Result<()> {
-    in_groups(|group| {
+    in_groups(command::run, |group| {
         let mut docs = cargo(&["doc", "--no-deps"]);
         docs.args(group).env("RUSTDOCFLAGS", "-D warnings");
         docs
@@ -169,10 +169,10 @@ fn docs(_: &Options) -> Result<()> {
 }
 
 /// Runs a command for each group of crates. One that fails hides no other.
-fn in_groups(command_for: impl Fn(&[&str]) -> Command) -> Result<()> {
+fn in_groups(run: fn(&mut Command) -> Result<()>, command_for: impl Fn(&[&str]) -> Command) -> Result<()> {
     let failed: Vec<String> = GROUPS
         .iter()
-        .filter_map(|group| command::run(&mut command_for(group)).err())
+        .filter_map(|group| run(&mut command_for(group)).err())
         .map(|error| format!("{error:#}"))
         .collect();
     if failed.is_empty() { Ok(()) } else { bail!("{}", failed.join("; ")) }
