@@ -55,6 +55,13 @@ impl Whole {
         self.ledger.acknowledged().values().all(|position| *position == self.next)
     }
 
+    /// Returns once something holds.
+    async fn until(&self, holds: impl Fn(&Whole) -> bool) {
+        while !holds(self) {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+
     pub(super) async fn pop(&self) -> Vec<u64> {
         let (_, envelope) = self.queue.pop().await.unwrap();
         let events = envelope.batch().origin().positions().to_vec();
@@ -109,6 +116,44 @@ async fn what_is_given_up_stays_for_the_next_run_and_is_not_abandoned() {
     let mut next = Whole::new(&disk, on_disk(1 << 20));
     assert_eq!(next.metrics.recovered.get(), 5);
     beside(&mut next, async |next| assert_eq!(next.pop().await, [5, 6, 7, 8, 9])).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_partition_that_is_taken_away_waits_for_what_is_being_written_and_gives_up_the_rest() {
+    let disk = Faulty::default();
+    let mut whole = Whole::new(&disk, on_disk(1 << 20));
+    beside(&mut whole, async |whole| {
+        whole.push(5).await;
+        let durable = whole.queue.pop().await.unwrap().1;
+        locked(&disk.faults).write = Some(ErrorKind::Other);
+        // One group that can't be written, and two that are put together meanwhile.
+        for _ in 0..3 {
+            whole.push(5).await;
+            whole.until(|whole| locked(&whole.buffer.shared.intake).pending.is_empty()).await;
+        }
+        whole.until(|whole| whole.buffer.trouble().is_some()).await;
+        whole.push(7).await;
+        let partitions = [Partition::from("a@1")];
+        whole.ledger.revoke(&partitions[0]);
+        whole.queue.give_up_revoked().unwrap();
+        let landed = tokio::time::timeout(Duration::from_secs(60), whole.ledger.landed(&partitions));
+        assert!(landed.await.is_err(), "it was let go while its events were being written");
+        disk.heal();
+        whole.ledger.landed(&partitions).await;
+        assert_eq!(whole.ledger.acknowledged()[&partitions[0]], 20);
+        whole.ledger.end(&partitions[0]);
+        // What is durable is this buffer's to deliver, whoever has the partition now.
+        durable.settle(Final::Written);
+        let mut delivered = Vec::new();
+        while delivered.len() < 15 {
+            delivered.extend(whole.pop().await);
+        }
+        assert_eq!(delivered, Vec::from_iter(5..20));
+        whole.until(|whole| whole.metrics.revoked.get() == 7).await;
+        assert_eq!(locked(&whole.buffer.shared.intake).pending_bytes, 0);
+    })
+    .await;
+    assert_eq!((whole.metrics.buffered.get(), whole.metrics.written.get(), whole.metrics.abandoned.get()), (20, 20, 0));
 }
 
 #[tokio::test(start_paused = true)]
