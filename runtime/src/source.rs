@@ -122,6 +122,11 @@ pub trait Open: Send + Sync {
         false
     }
 
+    /// Whether what its settings name, such as certificates, can be used. Connects to nothing; the error names the key.
+    fn check(&self) -> Result<(), (&'static str, String)> {
+        Ok(())
+    }
+
     /// Whether it ends by itself, so that a run that only reads such sources is over when they are.
     fn ends(&self) -> bool;
 

@@ -31,7 +31,8 @@ pub(super) fn check(document: Document, problems: &mut Vec<Diagnostic>) -> Optio
     let sources = checker.sources(&document.root);
     let pipelines = checker.pipelines(&document.root, &sources);
     checker.connections_that_no_one_uses(&document.root);
-    across::check(&document.root, &sources, &pipelines, checker.problems);
+    let admin = settings.as_ref().and_then(|settings| settings.admin);
+    across::check(&document.root, admin, &sources, &pipelines, checker.problems);
     let sources = sources.into_iter().map(|found| found.source).collect::<Option<_>>()?;
     let pipelines = pipelines.into_iter().collect::<Option<_>>()?;
     Some(Plan { settings: settings?, connections: connections?, sources, pipelines, document })

@@ -220,13 +220,23 @@ impl Plan {
     /// An error about a setting of a sink that only a running part could find. `pointer` is a JSON pointer into the
     /// sink's table, such as `/config/measurement`. The error is shown at what is written nearest to it.
     pub fn error_at(&self, pipeline: &str, sink: &str, pointer: &str, message: impl Into<String>) -> Diagnostic {
-        let mut path = vec!["pipeline", pipeline, "sink", sink];
+        let error = Diagnostic::error("config::sink", message);
+        self.placed(error, vec!["pipeline", pipeline, "sink", sink], pointer, format!("sink `{sink}`"))
+    }
+
+    /// The same for a setting of a source.
+    pub fn error_at_source(&self, source: &str, pointer: &str, message: impl Into<String>) -> Diagnostic {
+        let error = Diagnostic::error("config::source", message);
+        self.placed(error, vec!["source", source], pointer, format!("source `{source}`"))
+    }
+
+    /// Shows what is written nearest to a place in a table.
+    fn placed(&self, error: Diagnostic, path: Vec<&str>, pointer: &str, label: String) -> Diagnostic {
         let unescaped: Vec<String> =
             pointer.split('/').skip(1).map(|step| step.replace("~1", "/").replace("~0", "~")).collect();
-        path.extend(unescaped.iter().map(String::as_str));
-        let error = Diagnostic::error("config::sink", message);
+        let path: Vec<&str> = path.into_iter().chain(unescaped.iter().map(String::as_str)).collect();
         match place_of(&self.document.root, &path) {
-            Some(place) => error.at(place, format!("sink `{sink}`")),
+            Some(place) => error.at(place, label),
             None => error,
         }
     }

@@ -183,21 +183,33 @@ fn path_of(pipeline: &config::Pipeline, sink: &config::Sink) -> PathName {
 pub(super) async fn ends(plan: &Plan, host: &Host<'_>) -> Result<Ends, Vec<Diagnostic>> {
     let components = Components::load(plan, &host.cache_dir).await?;
     let (mut ends, mut problems) = (Ends::default(), Vec::new());
+    for source in &plan.sources {
+        if let Err((key, message)) = open(plan, source, &host.run).check() {
+            problems.push(plan.error_at_source(&source.name, &format!("/{key}"), message));
+        }
+    }
     for pipeline in &plan.pipelines {
         for sink in &pipeline.sinks {
+            let encoder = components.encoder(plan, pipeline, sink).unwrap_or_else(|errors| {
+                problems.extend(errors);
+                None
+            });
             let connect: Arc<dyn Connect> = match &sink.kind {
                 SinkKind::Console(settings) => Arc::new(Console::new(settings, host.colour)),
                 SinkKind::Null(_) => Arc::new(Null::new()),
                 SinkKind::File(settings) => {
                     Arc::new(FileSink::new(settings, sink.delivery.exactly_once, host.reopen.clone()))
                 }
-                SinkKind::Http(settings) => match HttpSink::new(settings, sink.delivery.timeout) {
-                    Ok(connect) => Arc::new(connect),
-                    Err(error) => {
-                        problems.push(plan.error_at(&pipeline.name, &sink.name, &error.pointer, error.message));
-                        continue;
+                SinkKind::Http(settings) => {
+                    let media_type = encoder.as_ref().and_then(|encoder| encoder.contract().content_type.clone());
+                    match HttpSink::new(settings, sink.delivery.timeout, media_type.as_deref()) {
+                        Ok(connect) => Arc::new(connect),
+                        Err(error) => {
+                            problems.push(plan.error_at(&pipeline.name, &sink.name, &error.pointer, error.message));
+                            continue;
+                        }
                     }
-                },
+                }
                 SinkKind::Kafka(settings) => {
                     let (delivery, name) = (&sink.delivery, path_of(pipeline, sink).to_string());
                     let (timeout, buffer) = (delivery.timeout, delivery.buffer.bound());
@@ -215,10 +227,7 @@ pub(super) async fn ends(plan: &Plan, host: &Host<'_>) -> Result<Ends, Vec<Diagn
                 },
             };
             ends.connects.insert(path_of(pipeline, sink), connect);
-            match components.encoder(plan, pipeline, sink) {
-                Ok(encoder) => ends.encoders.extend(encoder.map(|encoder| (path_of(pipeline, sink), encoder))),
-                Err(errors) => problems.extend(errors),
-            }
+            ends.encoders.extend(encoder.map(|encoder| (path_of(pipeline, sink), encoder)));
         }
     }
     if problems.is_empty() { Ok(ends) } else { Err(problems) }

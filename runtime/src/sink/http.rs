@@ -53,9 +53,10 @@ pub struct Unusable {
 }
 
 impl HttpSink {
-    /// Reads the files that the settings name, and connects to nothing. `timeout` bounds an attempt.
-    pub fn new(settings: &Settings, timeout: Duration) -> Result<HttpSink, Unusable> {
-        let sender = Sender::new(settings, timeout)?;
+    /// Reads the files that the settings name, and connects to nothing. `timeout` bounds an attempt; `values` is the media
+    /// type of each payload, where it is known.
+    pub fn new(settings: &Settings, timeout: Duration, values: Option<&str>) -> Result<HttpSink, Unusable> {
+        let sender = Sender::new(settings, timeout, values)?;
         let contract = Contract {
             destination: sender.address.destination(),
             // A server that takes what it can of a request does not stop at what it can't.
@@ -112,8 +113,12 @@ struct Sender {
 }
 
 impl Sender {
-    fn new(settings: &Settings, timeout: Duration) -> Result<Sender, Unusable> {
-        let mut fixed = HeaderMap::from_iter([(header::CONTENT_TYPE, settings.body.content_type())]);
+    fn new(settings: &Settings, timeout: Duration, values: Option<&str>) -> Result<Sender, Unusable> {
+        let content_type = settings.body.content_type(values).map_err(|_| {
+            let message = format!("the encoder's media type is no value of a header: {:?}", values.unwrap_or_default());
+            Unusable { pointer: "/encoder".into(), message }
+        })?;
+        let mut fixed = HeaderMap::from_iter([(header::CONTENT_TYPE, content_type)]);
         if let Some(encoding) = settings.compression.encoding() {
             fixed.insert(header::CONTENT_ENCODING, encoding);
         }

@@ -30,6 +30,7 @@ use tracing::{info, warn};
 use self::gather::{Content, Gathered, Numbering};
 use self::request::{Offer, Shared};
 use self::server::Server;
+use self::tls::Certificates;
 use super::{Demand, Input, Open, Resume, Source, SourceError};
 use crate::batch::Partition;
 use crate::envelope::Block;
@@ -68,6 +69,11 @@ impl Open for Http {
     /// Whoever gets no 200 has to send it again.
     fn senders_repeat(&self) -> bool {
         self.settings.ack
+    }
+
+    fn check(&self) -> Result<(), (&'static str, String)> {
+        let certificates = self.settings.tls.as_ref().map(Certificates::read).transpose();
+        certificates.map(drop).map_err(|message| ("tls", message))
     }
 
     fn ends(&self) -> bool {

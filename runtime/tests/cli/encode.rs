@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use crate::endpoint::{Answer, Endpoint};
 use crate::guest::guest;
 use crate::sump::{Dir, QUAKES};
 
@@ -94,6 +95,19 @@ fn events_of_a_disk_buffer_are_encoded_when_they_come_out_of_it() {
     assert_eq!(dir.done().with(0).written("p:out"), 1707);
     let ids: Vec<String> = quakes().iter().map(|quake| quake["id"].as_str().unwrap().to_owned()).collect();
     assert_eq!(dir.lines("out"), ids);
+}
+
+#[test]
+fn a_request_says_what_the_encoder_made() {
+    let endpoint = Endpoint::always(Answer::Status(200));
+    let dir = encoding("{ type = 'csv', columns = ['/id'] }", "");
+    let file = "type = \"file\"\n        path = \"out\"";
+    let text = dir.read("sump.toml");
+    assert!(text.contains(file), "{text}");
+    dir.write("sump.toml", text.replace(file, &format!("type = 'http'\nurl = '{}'", endpoint.url)));
+    dir.done().with(0);
+    assert!(endpoint.asked().iter().all(|asked| asked.headers["content-type"] == "text/csv"));
+    assert!(!endpoint.asked().is_empty());
 }
 
 #[test]

@@ -251,8 +251,11 @@ fn an_address_is_for_one_source_and_has_to_be_free() {
                [pipeline.b]\nsource = 'b'\n[pipeline.b.sink.x]\ntype = 'null'\n";
     let dir = Dir::with(two);
     dir.sump(["check", "sump.toml"]).end().with(2).saying(&["two sources listen at the same address", "sump.toml:6"]);
-    dir.write("sump.toml", two.replace("0.0.0.0:8080", "127.0.0.1:8081"));
+    let apart = two.replace("0.0.0.0:8080", "127.0.0.1:8081");
+    dir.write("sump.toml", &apart);
     dir.sump(["check", "sump.toml"]).end().with(0);
+    dir.write("sump.toml", format!("admin = '127.0.0.1:8081'\n{apart}"));
+    dir.sump(["check", "sump.toml"]).end().with(2).saying(&["listens at the address of `admin`", "sump.toml:7"]);
     let small = to_file("max_in_flight_bytes = '20MiB'");
     small.sump(["check", "sump.toml"]).end().with(2).saying(&["at least `32MiB`"]);
 

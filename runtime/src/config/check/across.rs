@@ -15,13 +15,14 @@ use crate::units;
 /// Reports it.
 pub(super) fn check(
     root: &Table,
+    admin: Option<SocketAddr>,
     sources: &[FoundSource],
     pipelines: &[Option<Pipeline>],
     problems: &mut Vec<Diagnostic>,
 ) {
     let known: Vec<&Source> = sources.iter().filter_map(|found| found.source.as_ref()).collect();
     two_readers_of_standard_input(root, &known, problems);
-    two_servers_at_an_address(root, &known, problems);
+    two_servers_at_an_address(root, admin, &known, problems);
     bodies_that_find_no_room(root, &known, problems);
     // A pipeline that is wrong might be the one that reads the source.
     if let Some(pipelines) = pipelines.iter().map(Option::as_ref).collect::<Option<Vec<_>>>() {
@@ -47,7 +48,12 @@ fn two_readers_of_standard_input(root: &Table, sources: &[&Source], problems: &m
     }
 }
 
-fn two_servers_at_an_address(root: &Table, sources: &[&Source], problems: &mut Vec<Diagnostic>) {
+fn two_servers_at_an_address(
+    root: &Table,
+    admin: Option<SocketAddr>,
+    sources: &[&Source],
+    problems: &mut Vec<Diagnostic>,
+) {
     let servers: Vec<(&Source, SocketAddr)> = sources
         .iter()
         .filter_map(|source| match &source.kind {
@@ -60,6 +66,11 @@ fn two_servers_at_an_address(root: &Table, sources: &[&Source], problems: &mut V
         a.port() == b.port() && a.port() != 0 && (a.ip() == b.ip() || everywhere)
     };
     for (index, (source, address)) in servers.iter().enumerate() {
+        if admin.is_some_and(|admin| meet(&admin, address)) {
+            let error = Diagnostic::error("config::conflict", "a source listens at the address of `admin`");
+            let error = at(error, root, &["source", &source.name, "listen"], "metrics are served there");
+            problems.push(error.help("give each its own port"));
+        }
         let Some((first, _)) = servers[..index].iter().find(|(_, first)| meet(first, address)) else { continue };
         let mut error = Diagnostic::error("config::conflict", "two sources listen at the same address");
         error = at(error, root, &["source", &source.name, "listen"], "somebody listens there already");

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
+use ::http::header::InvalidHeaderValue;
 use ::http::{HeaderName, HeaderValue};
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, Error, MapAccess, Visitor};
@@ -139,12 +140,15 @@ impl Default for Joined {
 }
 
 impl Body {
-    /// What it is, unless the user says otherwise.
-    pub(super) fn content_type(&self) -> HeaderValue {
-        HeaderValue::from_static(match self {
-            Body::Ndjson => "application/x-ndjson",
-            Body::Array | Body::Each => "application/json",
-            Body::Joined(_) => "application/octet-stream",
+    /// What it is where its values have this media type, unless the user says otherwise. Lines of JSON have a type of their
+    /// own; lines of anything else are more of the same.
+    pub(super) fn content_type(&self, values: Option<&str>) -> Result<HeaderValue, InvalidHeaderValue> {
+        const JSON: &str = "application/json";
+        HeaderValue::from_str(match self {
+            Body::Ndjson => values.filter(|values| *values != JSON).unwrap_or("application/x-ndjson"),
+            Body::Array => JSON,
+            Body::Each => values.unwrap_or(JSON),
+            Body::Joined(_) => values.unwrap_or("application/octet-stream"),
         })
     }
 }

@@ -22,7 +22,7 @@ fn settings(url: &str, more: &str) -> Settings {
 }
 
 async fn open(settings: &Settings) -> Arc<dyn Sink> {
-    HttpSink::new(settings, TIMEOUT).unwrap().open(0).await.unwrap()
+    HttpSink::new(settings, TIMEOUT, None).unwrap().open(0).await.unwrap()
 }
 
 fn batch(payloads: &[&str]) -> Batch {

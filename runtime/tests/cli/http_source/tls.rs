@@ -79,6 +79,7 @@ fn certificates_that_can_not_be_used_end_the_run_before_it_starts() {
     let dir = to_file("tls = { cert = 'server.pem', key = 'missing.key' }");
     certificates(&dir);
     dir.done().with(2).saying(&["missing.key"]);
+    dir.sump(["check", "sump.toml"]).end().with(2).saying(&["missing.key", "sump.toml:"]);
     let dir = to_file("tls = { cert = 'server.pem', key = 'client.key' }");
     certificates(&dir);
     dir.done().with(2).saying(&["client.key does not fit server.pem"]);

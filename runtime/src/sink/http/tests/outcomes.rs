@@ -143,7 +143,7 @@ async fn an_answer_may_say_what_became_of_each_event() {
         code = "{event:/index/error/type}""#;
     let server = Server::new([says(200, "", items), says(200, "", "{}")]).await;
     let settings = settings(&server.url, more);
-    assert!(!HttpSink::new(&settings, TIMEOUT).unwrap().contract().stops_in_order);
+    assert!(!HttpSink::new(&settings, TIMEOUT, None).unwrap().contract().stops_in_order);
     let sink = open(&settings).await;
     let refused = vec![("rejected mapping".into(), vec![2]), ("transient busy".into(), vec![1])];
     assert_eq!(partly(write(&sink, &["a", "b", "c"]).await), (refused, 3));
@@ -151,7 +151,7 @@ async fn an_answer_may_say_what_became_of_each_event() {
     let failure = failed(write(&sink, &["a"]).await);
     assert_eq!((failure.kind.name(), &*failure.code), ("unknown", "bad-report"));
     let each = super::settings("http://a.example", "body = 'each'\nresults = { items = '', written = 'true' }");
-    assert_eq!(HttpSink::new(&each, TIMEOUT).unwrap_err().pointer, "/results");
+    assert_eq!(HttpSink::new(&each, TIMEOUT, None).unwrap_err().pointer, "/results");
 }
 
 #[tokio::test]

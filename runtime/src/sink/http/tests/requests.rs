@@ -35,6 +35,26 @@ async fn a_batch_is_an_array_or_a_request_for_each_event() {
     assert!(asked.iter().all(|asked| asked.connection == 0), "one connection for all");
 }
 
+#[test]
+fn a_body_is_of_the_type_of_its_values_where_that_is_known() {
+    let said = |body: &str, values: &str| {
+        let body = settings("http://a", &format!("body = {body}")).body;
+        body.content_type(Some(values)).map(|said| said.to_str().unwrap().to_owned())
+    };
+    let cases = [
+        ("'ndjson'", "application/json", "application/x-ndjson"),
+        ("'ndjson'", "text/csv", "text/csv"),
+        ("'array'", "text/csv", "application/json"),
+        ("'each'", "text/csv", "text/csv"),
+        ("{ separator = ';' }", "text/csv", "text/csv"),
+    ];
+    for (body, values, expected) in cases {
+        assert_eq!(said(body, values).unwrap(), expected, "{body} of {values}");
+    }
+    let sink = HttpSink::new(&settings("http://a", ""), super::TIMEOUT, Some("text/a\nb: c"));
+    assert_eq!(sink.err().unwrap().pointer, "/encoder");
+}
+
 #[tokio::test]
 async fn bodies_are_compressed_where_that_is_asked_for() {
     let payload = "x".repeat(1000);
@@ -94,7 +114,7 @@ fn keyed(keys: &[&str]) -> Batch {
 async fn an_event_says_where_it_goes_and_one_that_can_not_is_rejected() {
     let server = Server::new([status(200)]).await;
     let settings = settings(&format!("{}/{{key}}", server.url), "headers = { X-Tenant = 't{key}' }");
-    let sink = HttpSink::new(&settings, super::TIMEOUT).unwrap();
+    let sink = HttpSink::new(&settings, super::TIMEOUT, None).unwrap();
     let destination = sink.contract().destination.clone().unwrap();
     let mut text = String::new();
     destination.render(&keyed(&["a/b"]), 0, &mut text).unwrap();
