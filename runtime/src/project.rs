@@ -7,6 +7,7 @@ mod build;
 mod component;
 mod go;
 mod language;
+mod python;
 mod toolchain;
 
 pub use build::{BuildError, Order, build};

@@ -1,13 +1,14 @@
 //! SDKs, example sinks and guests in other languages than Rust: their own tests, by their own runners, and their
 //! components, by `sump build`.
 
+use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 
-use crate::command::{self, cache_folder, metadata, root, run, target_folder};
+use crate::command::{self, cache_folder, metadata, root, run, succeeds, target_folder};
 use crate::guests;
 use crate::report::note;
 use crate::tools;
@@ -23,7 +24,14 @@ struct Language {
     tests: fn(&Path) -> Vec<Command>,
 }
 
-const LANGUAGES: [Language; 1] = [Language { name: "go", marker: "go.mod", install: install_go, tests: test_go }];
+const LANGUAGES: [Language; 2] = [
+    Language { name: "go", marker: "go.mod", install: install_go, tests: test_go },
+    Language { name: "python", marker: "pyproject.toml", install: install_python, tests: test_python },
+];
+
+/// What Python's projects are tested and built with, in an environment of its own in the user's cache folder. The
+/// version of the tool that makes components is the one that `guest-sdk/toolchains.toml` says is tested.
+const PYTHON_PACKAGES: [&str; 3] = ["componentize-py==0.25.1", "mypy==2.4.1", "pytest==9.2.0"];
 
 /// The folders with projects in any language, and whether those in it become components.
 const FOLDERS: [(&str, bool); 3] = [("guest-sdk", false), ("example-sinks", true), ("tests/guests", true)];
@@ -73,8 +81,16 @@ fn projects(language: &Language) -> Result<Vec<(PathBuf, bool)>> {
 }
 
 /// What tools keep between runs goes where it goes for the user, whatever they are told of caches.
-fn environment() -> Result<Vec<(&'static str, PathBuf)>> {
-    Ok(vec![("GOCACHE", cache_folder()?.join("go"))])
+fn environment() -> Result<Vec<(&'static str, OsString)>> {
+    let mut path = vec![python_environment()?.join("bin")];
+    path.extend(std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()));
+    Ok(vec![
+        ("GOCACHE", cache_folder()?.join("go").into()),
+        ("PATH", std::env::join_paths(path)?),
+        ("MYPYPATH", root().join("guest-sdk/python/src").into()),
+        ("PYTHONPATH", root().join("guest-sdk/python/src").into()),
+        ("PYTHONDONTWRITEBYTECODE", "1".into()),
+    ])
 }
 
 fn install_go() -> Result<()> {
@@ -88,6 +104,43 @@ fn test_go(project: &Path) -> Vec<Command> {
         go
     };
     vec![go(&["vet", "./..."]), go(&["test", "./..."])]
+}
+
+/// One for each set of versions, so that clones of different ages can share the folder.
+fn python_environment() -> Result<PathBuf> {
+    Ok(cache_folder()?.join(format!("python-{}", PYTHON_PACKAGES.join("-").replace("==", "-"))))
+}
+
+fn install_python() -> Result<()> {
+    tools::programs(&[("python3", "python3")])?;
+    let folder = python_environment()?;
+    let ready = folder.join("ready");
+    if ready.is_file() {
+        return Ok(());
+    }
+    if !succeeds(&mut command::command("python3", &["-c", "import ensurepip"])) {
+        tools::packages(&["python3-venv"])?;
+    }
+    note(format!("installing {} into {}", PYTHON_PACKAGES.join(", "), folder.display()));
+    run(command::command("python3", &["-m", "venv", "--clear"]).arg(&folder))?;
+    let mut install = command::command(folder.join("bin/pip"), &["install", "--quiet", "--disable-pip-version-check"]);
+    run(install.args(PYTHON_PACKAGES))?;
+    // What was interrupted is begun again.
+    fs::write(&ready, "").with_context(|| format!("cannot write {}", ready.display()))
+}
+
+fn test_python(project: &Path) -> Vec<Command> {
+    let python = |arguments: &[&str]| {
+        let mut python = command::command("python3", arguments);
+        python.current_dir(project).envs(environment().unwrap_or_default());
+        python
+    };
+    let types = cache_folder().unwrap_or_default().join("mypy").display().to_string();
+    let mut commands = vec![python(&["-m", "mypy", "--cache-dir", &types])];
+    if project.join("tests").is_dir() {
+        commands.push(python(&["-m", "pytest", "-q", "-p", "no:cacheprovider"]));
+    }
+    commands
 }
 
 fn name(project: &Path) -> &str {

@@ -56,9 +56,11 @@ pub(crate) fn cargo_deny() -> Result<PathBuf> {
 /// Makes sure that programs are there, each given with its package in Debian.
 pub(crate) fn programs(programs: &[(&str, &str)]) -> Result<()> {
     let missing = missing(programs);
-    if missing.is_empty() {
-        return Ok(());
-    }
+    if missing.is_empty() { Ok(()) } else { packages(&missing) }
+}
+
+/// Installs packages of Debian.
+pub(crate) fn packages(missing: &[&str]) -> Result<()> {
     let line = format!("apt-get install --yes --no-install-recommends {}", missing.join(" "));
     let is_root = read(&mut command("id", &["-u"])).is_ok_and(|id| id.trim() == "0");
     if !is_root || !is_in_path("apt-get") {

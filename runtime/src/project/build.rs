@@ -7,7 +7,7 @@ use std::{fs, io};
 use serde_json::Value;
 
 use super::component::{self, EncodeError};
-use super::{Language, Tool, ToolError, Unrecognised, go};
+use super::{Language, Tool, ToolError, Unrecognised, go, python};
 
 /// What to build.
 #[derive(Debug)]
@@ -38,6 +38,14 @@ pub enum BuildError {
     /// It made no component.
     #[error("`{0}` made no component: `crate-type` in `[lib]` has to name \"cdylib\"")]
     NoLibrary(String),
+    /// A project does not say where its sink is.
+    #[error("{path}: `name` in `[project]` names the module with the sink, and \"{name}\" is no name of one", path = path.display())]
+    NoModule {
+        /// The file that has to.
+        path: PathBuf,
+        /// What it says.
+        name: String,
+    },
     /// What it made is no component.
     #[error(transparent)]
     Encode(#[from] EncodeError),
@@ -68,6 +76,7 @@ pub fn build(order: &Order) -> Result<(Language, PathBuf), BuildError> {
     match language {
         Language::Rust => build_rust(&folder, &output)?,
         Language::Go => build_go(&folder, &output)?,
+        Language::Python => python::build(&folder, &absolute(&output)?)?,
     }
     Ok((language, output))
 }
@@ -106,7 +115,7 @@ fn absolute(path: &Path) -> Result<PathBuf, BuildError> {
 }
 
 /// Runs a tool. What it prints goes to standard error, unless the command keeps it: then it is returned.
-fn run(command: &mut Command) -> Result<String, BuildError> {
+pub(super) fn run(command: &mut Command) -> Result<String, BuildError> {
     let line = || {
         let words = std::iter::once(command.get_program()).chain(command.get_args());
         words.map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ")
@@ -119,7 +128,7 @@ fn run(command: &mut Command) -> Result<String, BuildError> {
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-fn at(path: &Path) -> impl FnOnce(io::Error) -> BuildError {
+pub(super) fn at(path: &Path) -> impl FnOnce(io::Error) -> BuildError {
     let path = path.to_owned();
     move |error| BuildError::File { path, error }
 }

@@ -1,5 +1,8 @@
 //! Turns a core module, which is what compilers make, into a component of the contract's world.
 
+use std::path::Path;
+use std::{fs, io};
+
 use wasi_preview1_component_adapter_provider::{
     WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME, WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER,
 };
@@ -39,6 +42,16 @@ pub(super) fn encode(mut module: Vec<u8>) -> Result<Vec<u8>, EncodeError> {
     let encoder = ComponentEncoder::default().validate(true).module(&module).map_err(unfit)?;
     let adapter = encoder.adapter(WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME, WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER);
     adapter.map_err(unfit)?.encode().map_err(unfit)
+}
+
+/// Writes them all into a folder, as tools take them that make components themselves.
+pub(super) fn write_packages(folder: &Path) -> io::Result<()> {
+    for (path, text) in PACKAGES {
+        let path = folder.join("deps").join(path);
+        path.parent().map_or(Ok(()), fs::create_dir_all)?;
+        fs::write(path, text)?;
+    }
+    fs::write(folder.join("worlds.wit"), WORLDS)
 }
 
 /// One of the worlds, with everything that it is made of.

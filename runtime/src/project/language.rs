@@ -11,6 +11,8 @@ pub enum Language {
     Rust,
     /// `guest-sdk/go`.
     Go,
+    /// `guest-sdk/python`.
+    Python,
 }
 
 /// A folder that is no project of a sink.
@@ -22,13 +24,14 @@ pub struct Unrecognised {
 
 impl Language {
     /// All of them.
-    pub const ALL: [Language; 2] = [Language::Rust, Language::Go];
+    pub const ALL: [Language; 3] = [Language::Rust, Language::Go, Language::Python];
 
     /// Its name, as people type it.
     pub fn name(self) -> &'static str {
         match self {
             Language::Rust => "rust",
             Language::Go => "go",
+            Language::Python => "python",
         }
     }
 
@@ -37,6 +40,7 @@ impl Language {
         match self {
             Language::Rust => "Cargo.toml",
             Language::Go => "go.mod",
+            Language::Python => "pyproject.toml",
         }
     }
 

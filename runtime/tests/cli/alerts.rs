@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::endpoint::{Answer, Endpoint};
+use crate::endpoint::{Answer, Asked, Endpoint};
 use crate::guest::guest;
 use crate::sump::{Dir, Ended, QUAKES};
 
@@ -210,4 +210,29 @@ fn without_any_file_a_url_is_granted_by_an_option() {
     let before = endpoint.asked().len();
     run(&[]).saying(&["--allow-http"]);
     assert_eq!(endpoint.asked().len(), before);
+}
+
+#[test]
+fn a_sink_in_python_posts_messages_and_tells_what_was_answered() {
+    // The second message is refused for good, the third for now.
+    let status = |number| Answer::Status(if number == 1 { 404 } else { 200 });
+    let endpoint = Endpoint::new(move |number| if number == 2 { Answer::Later(0) } else { status(number) });
+    let slack = guest("slack");
+    let dir = Dir::with(&format!(
+        "[source.quakes]\ntype = 'file'\npath = '{QUAKES}'\n[pipeline.p.sink.slack]\ntype = 'wasm'\npath = '{}'\n\
+         when = 'event.mag >= 5.0'\nretry.initial = '10ms'\nallow.http = ['{}']\n\
+         config = {{ url = '{}/hook?a=b', text = 'M {{mag}} near {{place}}' }}\n",
+        slack.display(),
+        endpoint.url,
+        endpoint.url,
+    ));
+    let ended = dir.run(["sump.toml"]).end().with(0);
+    let asked = endpoint.asked();
+    let text = |asked: &Asked| serde_json::from_slice::<Value>(&asked.body).unwrap()["text"].clone();
+    assert!(asked.iter().all(|asked| asked.path == "/hook?a=b" && text(asked).as_str().unwrap().starts_with("M ")));
+    // Of 39 the second becomes a dead letter, and only the third comes again.
+    assert_eq!(ended.counts("p:slack")[..4], [38, 1, 1, 1]);
+    assert_eq!(asked.len(), 40);
+    assert_eq!(asked.iter().filter(|again| text(again) == text(&asked[2])).count(), 2);
+    assert_eq!(asked[0].headers["content-type"], "application/json");
 }
