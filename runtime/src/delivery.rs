@@ -275,13 +275,12 @@ impl Delivery {
         mut events: Supply,
         busy: &mut JoinSet<Result<(), Stopped>>,
     ) -> Result<(), Stopped> {
-        let mut shares = Vec::new();
         // Where batches go by destination, or what was made of events hangs together, they are brought together once more.
         let limits = self.lanes.contract.destination.is_none() && self.encoder.is_none();
         let limits = limits.then(|| Limits::new(&self.lanes.settings, &self.lanes.contract));
-        for number in 0..lanes {
-            let (lane, share) = (Lane::new(self.lanes.clone(), number), Share::new(limits));
-            shares.push(share.clone());
+        let shares = Share::for_lanes(lanes, limits);
+        for (number, share) in shares.iter().cloned().enumerate() {
+            let lane = Lane::new(self.lanes.clone(), number);
             match limits {
                 None => busy.spawn(lane.deliver_all(self.intake_of(Supply::Share(share)))),
                 Some(_) => {
@@ -292,9 +291,13 @@ impl Delivery {
         }
         let mut spread = Spread::new(lanes);
         loop {
+            let next = async {
+                Share::one_is_empty(&shares).await;
+                events.pop().await
+            };
             let popped = tokio::select! {
                 biased;
-                popped = events.pop() => popped,
+                popped = next => popped,
                 // Lanes end before their supply does only when they can't go on, or when time is up.
                 Some(done) = busy.join_next() => {
                     self.lanes.rejoin(done)?;

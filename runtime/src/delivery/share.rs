@@ -22,6 +22,8 @@ use crate::envelope::{Collection, Deal, Envelope};
 pub(super) struct Share {
     waiting: Arc<Mutex<Waiting>>,
     arrived: Arc<Notify>,
+    /// A share was emptied: the same for all of a sink.
+    emptied: Arc<Notify>,
     /// Of a batch; none where somebody else cuts batches.
     limits: Option<Limits>,
 }
@@ -47,8 +49,27 @@ impl Waiting {
 }
 
 impl Share {
-    pub(super) fn new(limits: Option<Limits>) -> Share {
-        Share { waiting: Arc::default(), arrived: Arc::default(), limits }
+    /// One for each of so many lanes.
+    pub(super) fn for_lanes(lanes: usize, limits: Option<Limits>) -> Vec<Share> {
+        let emptied = Arc::<Notify>::default();
+        let share = |_| Share { waiting: Arc::default(), arrived: Arc::default(), emptied: emptied.clone(), limits };
+        (0..lanes).map(share).collect()
+    }
+
+    /// Returns once a lane has no batch that it could go on with. What no lane waits for is better left where it is: as
+    /// part of its block, which costs nothing, until its copy is soon to be read.
+    pub(super) async fn one_is_empty(shares: &[Share]) {
+        let Some(first) = shares.first() else { return };
+        loop {
+            let emptied = first.emptied.notified();
+            tokio::pin!(emptied);
+            // Registered before looking: what is emptied between looking and waiting is not missed.
+            emptied.as_mut().enable();
+            if shares.iter().any(|share| share.waiting().full.is_empty()) {
+                return;
+            }
+            emptied.await;
+        }
     }
 
     /// Takes rows of what is dealt, which arrived at a time.
@@ -59,6 +80,7 @@ impl Share {
             return Ok(());
         }
         let mut waiting = self.waiting();
+        let before = (waiting.since, waiting.full.len());
         while !rows.is_empty() {
             let fits = self.limits.map_or(rows.len(), |limits| limits.fits(&waiting.open, deal.batch(), rows));
             let (now, later) = rows.split_at(fits);
@@ -71,8 +93,12 @@ impl Share {
             }
             rows = later;
         }
+        // A lane that waits for its batch to fill knows already when it is due.
+        let is_news = before != (waiting.since, waiting.full.len());
         drop(waiting);
-        self.arrived.notify_one();
+        if is_news {
+            self.arrived.notify_one();
+        }
         Ok(())
     }
 
@@ -92,7 +118,15 @@ impl Share {
 
     /// The oldest events, as they were sealed, and the time of their arrival.
     pub(super) fn try_pop(&self) -> Option<(Instant, Envelope)> {
-        self.waiting().full.pop_front()
+        self.pop_of(&mut self.waiting())
+    }
+
+    fn pop_of(&self, waiting: &mut Waiting) -> Option<(Instant, Envelope)> {
+        let oldest = waiting.full.pop_front();
+        if waiting.full.is_empty() {
+            self.emptied.notify_one();
+        }
+        oldest
     }
 
     /// Waits for them. `None` once no more come.
@@ -100,7 +134,7 @@ impl Share {
         loop {
             {
                 let mut waiting = self.waiting();
-                match waiting.full.pop_front() {
+                match self.pop_of(&mut waiting) {
                     None if !waiting.closed => {}
                     oldest => return oldest,
                 }
@@ -113,6 +147,7 @@ impl Share {
     fn give_up_revoked(&self) -> Result<(), ArrowError> {
         let mut waiting = self.waiting();
         waiting.seal()?;
+        self.emptied.notify_one();
         give_up_revoked(&mut waiting.full)
     }
 
@@ -140,7 +175,7 @@ impl Supply {
     /// A batch that is full, or old enough, or the last; or else when the next one is old enough, if anything is there.
     fn ready(&self, at_once: bool) -> Result<Ready, ArrowError> {
         let mut waiting = self.share.waiting();
-        if let Some((_, batch)) = waiting.full.pop_front() {
+        if let Some((_, batch)) = self.share.pop_of(&mut waiting) {
             return Ok(Ready::Batch(batch));
         }
         let Some(since) = waiting.since else {
@@ -209,6 +244,54 @@ impl Batches for Supply {
                 return Ok(());
             }
             waiting.seal().map_err(|error| self.shared.columns(error))?;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::batch::{BatchBuilder, Event, Partition, RowSet};
+    use crate::delivery::Settings;
+    use crate::envelope::{Block, Ledger, PathName};
+    use crate::sink::Contract;
+    use futures_util::FutureExt;
+    use std::collections::BTreeMap;
+    use std::num::NonZeroUsize;
+
+    /// Events for a share.
+    fn deal(events: usize) -> Deal {
+        let (mut builder, partition) = (BatchBuilder::new(), Partition::from("a"));
+        (0..events as u64).for_each(|position| builder.push(&partition, Event { position, ..Event::default() }));
+        let block = Block { batch: builder.finish().unwrap(), ends: vec![], rejects: None };
+        let name = PathName { pipeline: "p".into(), sink: "s".into() };
+        let path = Ledger::new().path(name, BTreeMap::new(), Arc::default());
+        Deal::new(path.take(&block, &RowSet::all(events)).unwrap().unwrap())
+    }
+
+    #[tokio::test]
+    async fn nothing_is_wanted_while_every_lane_has_a_batch_and_again_once_one_took_it() {
+        let settings = Settings { batch_size: NonZeroUsize::new(2).unwrap(), ..Settings::default() };
+        let shares = Share::for_lanes(2, Some(Limits::new(&settings, &Contract::default())));
+        let take = |share: usize| shares[share].take(Instant::now(), &mut deal(3), &[0, 1, 2]).unwrap();
+        let is_wanted = || Share::one_is_empty(&shares).now_or_never().is_some();
+        take(0);
+        assert!(is_wanted(), "the other lane has none");
+        take(1);
+        assert!(!is_wanted());
+        let mut wanted = std::pin::pin!(Share::one_is_empty(&shares));
+        assert!(wanted.as_mut().now_or_never().is_none());
+        assert_eq!(shares[1].pop().await.unwrap().1.len(), 2);
+        wanted.await;
+    }
+
+    #[tokio::test]
+    async fn a_lane_hears_of_a_batch_that_begins_and_of_one_that_is_full_and_not_between() {
+        let settings = Settings { batch_size: NonZeroUsize::new(3).unwrap(), ..Settings::default() };
+        let shares = Share::for_lanes(1, Some(Limits::new(&settings, &Contract::default())));
+        for heard in [true, false, true] {
+            shares[0].take(Instant::now(), &mut deal(1), &[0]).unwrap();
+            assert_eq!(shares[0].arrived.notified().now_or_never().is_some(), heard);
         }
     }
 }

@@ -171,6 +171,7 @@ impl Receipt {
                 let (here, later) = rows.split_at(rows.partition_point(|row| u64::from(*row) < after));
                 if !here.is_empty() {
                     let own = to.part(&part.assignment);
+                    own.numbers.reserve(here.len());
                     here.iter().map(|at| numbers.start + (u64::from(*at) - row)).for_each(|n| own.push(n..n + 1));
                 }
                 (row, rows) = (after, later);

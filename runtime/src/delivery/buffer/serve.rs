@@ -20,6 +20,8 @@ use crate::envelope::{Charge, Envelope, Final, Flight};
 
 /// Bytes that become durable together, at most, unless one batch has more.
 const TOGETHER: u64 = 8 << 20;
+/// So many groups are put together while one is written.
+const READY: usize = 4;
 /// Batches of fewer bytes than this are put together to records of about that size.
 const RECORD: usize = 256 << 10;
 /// Bytes that are read at a time.
@@ -32,6 +34,18 @@ struct Group {
     envelopes: Vec<Envelope>,
     flights: Vec<Option<Flight>>,
     records: Vec<Arc<Encoded>>,
+}
+
+impl Group {
+    fn bytes(&self) -> u64 {
+        self.envelopes.iter().map(size).sum()
+    }
+
+    fn append(&mut self, mut next: Group) {
+        self.envelopes.append(&mut next.envelopes);
+        self.flights.append(&mut next.flights);
+        self.records.append(&mut next.records);
+    }
 }
 
 impl Buffer {
@@ -56,7 +70,7 @@ impl Buffer {
 
     /// While one group is being written and synced, the next one is put together.
     async fn commit_all(&self) {
-        let (ready, groups) = mpsc::channel(1);
+        let (ready, groups) = mpsc::channel(READY);
         let (unsent, unwritten) = tokio::join!(self.encode_all(ready), self.write_all(groups));
         // Given up: in the order in which they came.
         let mut intake = locked(&self.shared.intake);
@@ -98,7 +112,13 @@ impl Buffer {
     /// Makes records durable, one group after the other. Returns those for which no time is left.
     async fn write_all(&self, mut groups: mpsc::Receiver<Group>) -> Vec<Group> {
         let shared = &*self.shared;
-        while let Some(group) = groups.recv().await {
+        while let Some(mut group) = groups.recv().await {
+            // A source may give less at a time than what is worth a sync.
+            while group.bytes() < TOGETHER
+                && let Ok(next) = groups.try_recv()
+            {
+                group.append(next);
+            }
             if !self.commit(&group.records).await {
                 groups.close();
                 let mut left = vec![group];
@@ -107,8 +127,8 @@ impl Buffer {
                 }
                 return left;
             }
+            let bytes = group.bytes();
             let Group { envelopes, flights, records } = group;
-            let bytes: u64 = envelopes.iter().map(size).sum();
             envelopes.into_iter().for_each(|envelope| envelope.settle(Final::Buffered));
             drop((flights, records));
             let mut intake = locked(&shared.intake);
