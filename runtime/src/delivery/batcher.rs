@@ -276,6 +276,24 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn what_is_left_after_a_cut_counts_by_its_own_bytes() {
+        let one = |name: &str| {
+            let mut batcher = batcher();
+            push(&mut batcher, &[name]);
+            batcher.groups[0].bytes
+        };
+        let mut settings = Settings { batch_bytes: 2 * one("k") as u64, ..Settings::default() };
+        settings.batch_timeout = TIMEOUT;
+        let mut batcher = Batcher::new(&settings, &Contract::default());
+        let since = push(&mut batcher, &["a", "b", "c", "d", "e"]);
+        for _ in 0..2 {
+            assert_eq!(batcher.next(), Next::Now(0));
+            assert_eq!(batcher.cut(0).iter().map(Envelope::len).sum::<usize>(), 2);
+        }
+        assert_eq!(batcher.next(), Next::At(since + TIMEOUT, 0));
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_full_group_goes_first_until_another_is_due() {
         let mut batcher = batcher();
         push(&mut batcher, &["a", "b", "b", "b"]);
