@@ -46,10 +46,15 @@ fn produce(broker: &Broker, topic: &str, first: usize, events: usize) {
     }
 }
 
-/// How many members the group has, as far as it is at rest.
+/// How many members of the group have partitions, as far as it is at rest: between the two steps of a cooperative rebalance
+/// it is too, and a member that came has none yet.
 fn members(client: &BaseConsumer, group: &str) -> usize {
-    let groups = client.fetch_group_list(Some(group), Duration::from_secs(30)).unwrap();
-    groups.groups().iter().find(|it| it.state() == "Stable").map_or(0, |group| group.members().len())
+    // Whoever waits for it asks again.
+    let Ok(groups) = client.fetch_group_list(Some(group), Duration::from_secs(30)) else { return 0 };
+    // A version with 16 bits, and the number of topics with 32.
+    let has_some = |assignment: &[u8]| assignment.get(2..6).is_some_and(|topics| topics != [0; 4]);
+    let members = groups.groups().iter().find(|it| it.state() == "Stable").map_or(&[][..], |group| group.members());
+    members.iter().filter(|member| member.assignment().is_some_and(has_some)).count()
 }
 
 /// Of each partition: the first and the last event that came more than once, and how many more.
@@ -113,7 +118,6 @@ fn come_and_go(protocol: &str) {
     settled(3);
     produce(broker, &group, 2500, 500);
     wait_for("all events", || written(&all).len() >= PARTITIONS * 3000);
-    reads(3, 0);
     assert!(!dirs[3].lines("out").is_empty());
     check(&written(&all), 3000, before);
 

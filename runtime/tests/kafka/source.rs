@@ -41,15 +41,22 @@ fn group(broker: &Broker, group: &str) -> BaseConsumer {
 fn committed(broker: &Broker, name: &str, topic: &str, partitions: i32) -> BTreeMap<i32, i64> {
     let mut list = TopicPartitionList::new();
     list.add_partition_range(topic, 0, partitions - 1);
-    let list = group(broker, name).committed_offsets(list, Duration::from_secs(30)).unwrap();
+    let mut found = None;
+    // A broker that has just begun may not know yet that it is the group's.
+    wait_for("an answer of the group", || {
+        found = group(broker, name).committed_offsets(list.clone(), Duration::from_secs(30)).ok();
+        found.is_some()
+    });
+    let list = found.unwrap();
     let offset = |offset| if let Offset::Offset(offset) = offset { Some(offset) } else { None };
     list.elements().iter().filter_map(|it| Some((it.partition(), offset(it.offset())?))).collect()
 }
 
+/// Sets a group back that has no members; as soon as those are gone who were killed.
 fn commit(broker: &Broker, name: &str, topic: &str, offset: i64) {
     let mut list = TopicPartitionList::new();
     list.add_partition_offset(topic, 0, Offset::Offset(offset)).unwrap();
-    group(broker, name).commit(&list, CommitMode::Sync).unwrap();
+    wait_for("the group to be without members", || group(broker, name).commit(&list, CommitMode::Sync).is_ok());
 }
 
 fn stop(run: Running) -> Ended {
@@ -182,6 +189,33 @@ fn what_can_not_be_read_is_told() {
 }
 
 #[test]
+fn a_group_is_read_over_tls_by_whoever_proves_who_it_is() {
+    let broker = broker();
+    broker.create("source-secured", 1, &[]);
+    broker.produce("source-secured", &[], &lines(0..100));
+    let with = |group: &str, password: &str| {
+        let source = "topics = 'source-secured'\nuntil = 'end'";
+        let secured = format!(
+            "bootstrap_servers = '{}'\ntls.ca = '{}'\n\
+             sasl = {{ mechanism = 'SCRAM-SHA-512', username = '{}', password = '{password}' }}",
+            broker.sasl_tls,
+            broker.file("ca.pem").display(),
+            crate::kafka::USER.0,
+        );
+        let plain = format!("bootstrap_servers = '{}'", broker.plain);
+        Dir::with(&config(broker, group, source, OUT).replace(&plain, &secured))
+    };
+    let refused = with("source-refused", "hunter2");
+    let ended = refused.done().saying(&["source `k`", "check `sasl` of the connection"]);
+    assert!(ended.code != Some(0) && !ended.errors.contains("hunter2"), "{}", ended.errors);
+    assert!(!refused.has("out"));
+    let dir = with("source-secured", crate::kafka::USER.1);
+    dir.done().with(0);
+    assert!(dir.lines("out").iter().map(String::as_str).eq(lines(0..100).lines()));
+    assert_eq!(committed(broker, "source-secured", "source-secured", 1), BTreeMap::from([(0, 100)]));
+}
+
+#[test]
 fn brokers_that_are_not_there_are_waited_for() {
     let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let text = config(broker(), "nobody", "topics = 'nobody'", OUT);
@@ -292,4 +326,32 @@ fn a_group_that_was_set_back_reads_again_and_one_that_went_on_elsewhere_passes_o
     assert_eq!(dir.lines("out").len(), 16);
     dir.run(["sump.toml", "--from-start"]).end().with(0);
     assert_eq!(dir.lines("out").len(), 36);
+}
+
+#[test]
+fn a_group_that_is_set_back_after_a_kill_is_read_again_once_the_process_was_stopped() {
+    let broker = broker();
+    broker.create("back-killed", 1, &[]);
+    broker.produce("back-killed", &[], &lines(0..10));
+    let source = "topics = 'back-killed'\nproperties = { 'session.timeout.ms' = 6000 }";
+    let dir = Dir::with(&config(broker, "back-killed", source, OUT));
+    let mut run = dir.run(["sump.toml"]).start();
+    let position = || committed(broker, "back-killed", "back-killed", 1).get(&0).copied();
+    run.until("the commit", || position() == Some(10));
+    // Of the sink too, and not only of what was read.
+    run.until("the saved positions", || {
+        dir.read("data/positions.json").split("\"back-killed/0\": ").skip(1).all(|position| position.starts_with("10"))
+    });
+    run.signal(Signal::KILL);
+    run.end();
+    commit(broker, "back-killed", "back-killed", 4);
+    let mut run = dir.run(["sump.toml"]).start();
+    run.until("the commit", || position() == Some(10));
+    stop(run);
+    assert_eq!(dir.lines("out").len(), 10);
+    commit(broker, "back-killed", "back-killed", 4);
+    let mut run = dir.run(["sump.toml"]).start();
+    run.until("the commit", || position() == Some(10));
+    stop(run).saying(&["read again from here on"]);
+    assert_eq!(dir.lines("out").len(), 16);
 }
