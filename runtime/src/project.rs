@@ -4,6 +4,7 @@
 //! Nothing here runs a component; the room does not know what one does.
 
 mod build;
+mod c;
 mod component;
 mod go;
 mod language;

@@ -8,7 +8,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 
-use crate::command::{self, cache_folder, metadata, root, run, succeeds, target_folder};
+use crate::command::{self, cache_folder, metadata, read, root, run, succeeds, target_folder};
 use crate::guests;
 use crate::report::note;
 use crate::tools;
@@ -24,8 +24,9 @@ struct Language {
     tests: fn(&Path) -> Vec<Command>,
 }
 
-const LANGUAGES: [Language; 2] = [
+const LANGUAGES: [Language; 3] = [
     Language { name: "go", marker: "go.mod", install: install_go, tests: test_go },
+    Language { name: "c", marker: "Makefile", install: install_c, tests: test_c },
     Language { name: "python", marker: "pyproject.toml", install: install_python, tests: test_python },
 ];
 
@@ -104,6 +105,28 @@ fn test_go(project: &Path) -> Vec<Command> {
         go
     };
     vec![go(&["vet", "./..."]), go(&["test", "./..."])]
+}
+
+/// The programs of C that have packages of their own, with those.
+const C_PROGRAMS: [(&str, &str); 3] = [("make", "make"), ("clang", "clang"), ("wasm-ld", "lld")];
+
+fn install_c() -> Result<()> {
+    tools::programs(&C_PROGRAMS)?;
+    // What has no program.
+    let is_there = |ask| {
+        let answer = read(&mut command::command("clang", &["--target=wasm32-wasi", ask]));
+        answer.is_ok_and(|path| Path::new(path.trim()).is_file())
+    };
+    let libraries =
+        [("-print-file-name=crt1-reactor.o", "wasi-libc"), ("-print-libgcc-file-name", "libclang-rt-dev-wasm32")];
+    let missing: Vec<&str> = libraries.iter().filter(|(ask, _)| !is_there(ask)).map(|(_, package)| *package).collect();
+    if missing.is_empty() { Ok(()) } else { tools::packages(&missing) }
+}
+
+fn test_c(project: &Path) -> Vec<Command> {
+    let mut make = command::command("make", &["--silent", "test"]);
+    make.current_dir(project);
+    vec![make]
 }
 
 /// One for each set of versions, so that clones of different ages can share the folder.

@@ -7,7 +7,7 @@ use std::{fs, io};
 use serde_json::Value;
 
 use super::component::{self, EncodeError};
-use super::{Language, Tool, ToolError, Unrecognised, go, python};
+use super::{Language, Tool, ToolError, Unrecognised, c, go, python};
 
 /// What to build.
 #[derive(Debug)]
@@ -76,6 +76,7 @@ pub fn build(order: &Order) -> Result<(Language, PathBuf), BuildError> {
     match language {
         Language::Rust => build_rust(&folder, &output)?,
         Language::Go => build_go(&folder, &output)?,
+        Language::C => c::build(&folder, &absolute(&output)?)?,
         Language::Python => python::build(&folder, &absolute(&output)?)?,
     }
     Ok((language, output))

@@ -6,7 +6,8 @@ use std::{fs, io};
 use wasi_preview1_component_adapter_provider::{
     WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME, WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER,
 };
-use wasmparser::{Parser, Payload};
+use wasm_encoder::Encode;
+use wasmparser::{BinaryReader, BinaryReaderError, Parser, Payload};
 use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 use wit_parser::{Resolve, WorldId};
 
@@ -18,7 +19,7 @@ pub enum EncodeError {
     NoWorld,
     /// It can't be read.
     #[error("the module that the compiler made can't be read: {0}")]
-    Unreadable(#[from] wasmparser::BinaryReaderError),
+    Unreadable(#[from] BinaryReaderError),
     /// It imports or exports what does not fit.
     #[error("the module does not fit the SDK's world: {0}")]
     Unfit(String),
@@ -41,7 +42,47 @@ pub(super) fn encode(mut module: Vec<u8>) -> Result<Vec<u8>, EncodeError> {
     embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8).map_err(unfit)?;
     let encoder = ComponentEncoder::default().validate(true).module(&module).map_err(unfit)?;
     let adapter = encoder.adapter(WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME, WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER);
-    adapter.map_err(unfit)?.encode().map_err(unfit)
+    let component = adapter.map_err(unfit)?.encode().map_err(unfit)?;
+    Ok(stripped(&component)?)
+}
+
+/// Without the names of what the encoder and the adapter put in: nobody meets them, and they are a tenth of a small sink.
+/// Names in the compiler's own module, which backtraces show, are the compiler's to keep.
+fn stripped(binary: &[u8]) -> Result<Vec<u8>, BinaryReaderError> {
+    const MODULE: u8 = 1;
+    let mut reader = BinaryReader::new(binary, 0);
+    let mut made = reader.read_bytes(8)?.to_vec();
+    let mut modules = 0;
+    while !reader.eof() {
+        let id = reader.read_u8()?;
+        let size = reader.read_var_u32()? as usize;
+        let content = reader.read_bytes(size)?;
+        if id == 0 && BinaryReader::new(content, 0).read_string()? == "component-name" {
+            continue;
+        }
+        made.push(id);
+        if id == MODULE {
+            modules += 1;
+        }
+        if id == MODULE && modules > 1 { without_names(content)?.encode(&mut made) } else { content.encode(&mut made) }
+    }
+    Ok(made)
+}
+
+/// A module without its names.
+fn without_names(module: &[u8]) -> Result<Vec<u8>, BinaryReaderError> {
+    let mut made = module.get(..8).unwrap_or_default().to_vec();
+    for payload in Parser::new(0).parse_all(module) {
+        let payload = payload?;
+        if matches!(&payload, Payload::CustomSection(section) if section.name() == "name") {
+            continue;
+        }
+        if let Some((id, range)) = payload.as_section() {
+            made.push(id);
+            module[range].encode(&mut made);
+        }
+    }
+    Ok(made)
 }
 
 /// Writes them all into a folder, as tools take them that make components themselves.

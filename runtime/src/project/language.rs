@@ -13,6 +13,8 @@ pub enum Language {
     Go,
     /// `guest-sdk/python`.
     Python,
+    /// `guest-sdk/c`.
+    C,
 }
 
 /// A folder that is no project of a sink.
@@ -24,7 +26,7 @@ pub struct Unrecognised {
 
 impl Language {
     /// All of them.
-    pub const ALL: [Language; 3] = [Language::Rust, Language::Go, Language::Python];
+    pub const ALL: [Language; 4] = [Language::Rust, Language::Go, Language::Python, Language::C];
 
     /// Its name, as people type it.
     pub fn name(self) -> &'static str {
@@ -32,6 +34,7 @@ impl Language {
             Language::Rust => "rust",
             Language::Go => "go",
             Language::Python => "python",
+            Language::C => "c",
         }
     }
 
@@ -41,6 +44,8 @@ impl Language {
             Language::Rust => "Cargo.toml",
             Language::Go => "go.mod",
             Language::Python => "pyproject.toml",
+            // Last of all: projects in other languages have one too.
+            Language::C => "Makefile",
         }
     }
 

@@ -23,9 +23,9 @@ pub struct Tool {
     least: Option<String>,
     /// The version that the SDK is tested with.
     pub tested: Option<String>,
-    /// What it answers is a folder, which has to be there.
+    /// What it answers is the path of a folder or file, which has to be there.
     #[serde(default)]
-    folder: bool,
+    path: bool,
     /// The command that installs it.
     pub install: String,
 }
@@ -103,7 +103,7 @@ impl Tool {
             Err(error) => return Err(ToolError::Start { program, error }),
         };
         let text = String::from_utf8_lossy(&answer.stdout);
-        if !answer.status.success() || self.folder && !Path::new(text.trim()).is_dir() {
+        if !answer.status.success() || self.path && !Path::new(text.trim()).exists() {
             return Err(ToolError::Incomplete { program, asked: self.ask.join(" "), install });
         }
         if let (Some(least), Some(found)) = (&self.least, version_in(&text))
@@ -148,14 +148,14 @@ mod tests {
         assert!(numbers("1.24.0-rc1") > numbers("1.24"));
     }
 
-    fn tool(program: &str, ask: &[&str], least: Option<&str>, folder: bool) -> Tool {
+    fn tool(program: &str, ask: &[&str], least: Option<&str>, path: bool) -> Tool {
         Tool {
             language: Language::Go,
             program: program.to_owned(),
             ask: ask.iter().map(|word| (*word).to_owned()).collect(),
             least: least.map(str::to_owned),
             tested: None,
-            folder,
+            path,
             install: "apt-get install it".to_owned(),
         }
     }

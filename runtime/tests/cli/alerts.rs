@@ -236,3 +236,31 @@ fn a_sink_in_python_posts_messages_and_tells_what_was_answered() {
     assert_eq!(asked.iter().filter(|again| text(again) == text(&asked[2])).count(), 2);
     assert_eq!(asked[0].headers["content-type"], "application/json");
 }
+
+#[test]
+fn a_sink_in_c_sends_bodies_of_any_size_and_tells_what_was_answered() {
+    // The second body is refused for good, the third for now.
+    let status = |number| Answer::Status(if number == 1 { 404 } else { 200 });
+    let answer = move |number| if number == 2 { Answer::Later(0) } else { status(number) };
+    let endpoint = Endpoint::new(answer);
+    let post = guest("post-c");
+    let dir = Dir::with(&format!(
+        "[source.in]\ntype = 'file'\npath = 'in'\n[pipeline.p.sink.post]\ntype = 'wasm'\npath = '{}'\n\
+         retry.initial = '10ms'\nallow.http = ['{}']\nconfig = {{ url = '{}?a=b#c' }}\n",
+        post.display(),
+        endpoint.url,
+        endpoint.url,
+    ));
+    let large = "x".repeat(900_000);
+    dir.write("in", format!("one\ntwo\nthree\nfour\n{large}\n"));
+    let ended = dir.run(["sump.toml"]).end().with(0);
+    let asked = endpoint.asked();
+    let bodies: Vec<&str> = asked.iter().map(|asked| std::str::from_utf8(&asked.body).unwrap()).collect();
+    // What follows the third waits for it: order was promised.
+    let is_in_order = bodies == ["one", "two", "three", "three", "four", &large];
+    assert!(is_in_order, "{:?}", bodies.iter().map(|body| body.len()).collect::<Vec<_>>());
+    assert_eq!(ended.counts("p:post")[2..4], [1, 1]);
+    assert!(asked.iter().all(|asked| asked.path == "/?a=b"));
+    assert_eq!((&*asked[2].headers["x-event"], &*asked[3].headers["x-event"]), ("2", "0"));
+    assert!(ended.errors.contains("answered 503, "), "{}", ended.errors);
+}

@@ -161,3 +161,32 @@ fn the_configuration_of_an_encoder_is_checked_and_one_that_can_not_be_opened_let
     dir.write("sump.toml", dir.read("sump.toml").replace("open = \"fail\"", "fields = [\"id\", \"mag\"]"));
     assert_eq!(dir.done().with(0).written("p:out"), 1707);
 }
+
+#[test]
+fn an_encoder_in_c_adds_where_an_event_was_read() {
+    let enrich = guest("enrich");
+    let encoder = format!(
+        "{{ type = 'wasm', path = '{}', config = {{ name = 'site', value = 'zürich', origin = 'at' }} }}",
+        enrich.display()
+    );
+    let dir = encoding(&encoder, "");
+    // What is no object becomes a dead letter, and shifts what comes behind.
+    let lines = fs::read_to_string(QUAKES).unwrap().replacen('\n', "\nno json\n", 1);
+    dir.write("in", &lines);
+    let ended = dir.done().with(0);
+    assert_eq!(ended.counts("p:out")[..4], [1707, 0, 1, 1]);
+    let mut read = 0;
+    let mut made = dir.lines("out").into_iter();
+    for line in lines.lines() {
+        let position = read;
+        read += line.len() as u64 + 1;
+        let Ok(mut expected) = serde_json::from_str::<serde_json::Value>(line) else { continue };
+        let mut object: serde_json::Value = serde_json::from_str(&made.next().unwrap()).unwrap();
+        let at = object.as_object_mut().unwrap().remove("at").unwrap();
+        assert_eq!(at["position"], position);
+        assert!(at["partition"].as_str().unwrap().starts_with("in@") && at["time"].is_number(), "{at}");
+        expected["site"] = "zürich".into();
+        assert_eq!(object, expected);
+    }
+    assert_eq!(made.next(), None);
+}
