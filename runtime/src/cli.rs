@@ -10,6 +10,7 @@ mod environment;
 mod guarantees;
 mod inspect;
 mod log;
+mod new;
 mod progress;
 mod replay;
 mod run;
@@ -51,6 +52,7 @@ pub fn main() -> ExitCode {
         Command::Run(args) => run::run(&args),
         Command::Check(args) => check::check(&args),
         Command::Inspect(args) => inspect::inspect(&args),
+        Command::New(args) => new::new(&args),
         Command::Build(args) => build::build(&args),
         Command::Replay(args) => replay::replay(&args),
     };

@@ -5,11 +5,13 @@ use std::path::PathBuf;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use chrono::DateTime;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::delivery::Filter;
 use crate::envelope::PathName;
 use crate::expr::Condition;
+use crate::project::Language;
 use crate::units;
 
 /// Delivers events from sources to sinks: built-in ones, and your own as WebAssembly components in a sandbox.
@@ -28,6 +30,8 @@ pub(super) enum Command {
     Check(Check),
     /// Show what a component is, what it may use, and what to grant it
     Inspect(Inspect),
+    /// Make a project of a sink that builds, passes its tests and runs as it is
+    New(New),
     /// Build the component of a sink with its language's own tools
     Build(Build),
     /// List, show and send again what could not be delivered, also beside a run
@@ -95,6 +99,25 @@ pub(super) struct Inspect {
     /// Print JSON
     #[arg(long)]
     pub(super) json: bool,
+}
+
+#[derive(Debug, Parser)]
+pub(super) struct New {
+    /// What it is called: its folder, its package, its component
+    #[arg(value_name = "NAME")]
+    pub(super) name: String,
+    /// The language that it is written in
+    #[arg(long, value_name = "LANGUAGE", value_parser = language())]
+    pub(super) lang: Language,
+    /// Let calls overlap in one instance
+    #[arg(long = "async", conflicts_with = "encoder")]
+    pub(super) is_async: bool,
+    /// Make an encoder for a native sink, not a sink
+    #[arg(long)]
+    pub(super) encoder: bool,
+    /// Where the SDKs are: the folder `guest-sdk` of Sump's source [default: that of the clone that this program is in]
+    #[arg(long, value_name = "DIR")]
+    pub(super) sdk: Option<PathBuf>,
 }
 
 #[derive(Debug, Parser)]
@@ -299,6 +322,13 @@ pub(super) enum CheckFormat {
 
 fn duration(text: &str) -> Result<Duration, String> {
     units::duration::parse(text)
+}
+
+/// By the names of the languages, which the help lists.
+fn language() -> impl TypedValueParser<Value = Language> {
+    let known =
+        |name: String| Language::ALL.into_iter().find(|language| language.name() == name).ok_or("not a language");
+    PossibleValuesParser::new(Language::ALL.map(Language::name)).try_map(known)
 }
 
 /// Milliseconds since the Unix epoch: so long ago, or a date, or a date and a time.

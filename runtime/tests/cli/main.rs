@@ -25,6 +25,7 @@ mod http_source;
 mod ini;
 mod large;
 mod letters;
+mod new;
 mod nginx;
 mod openmetrics;
 mod replay;
