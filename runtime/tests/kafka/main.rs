@@ -8,6 +8,7 @@ mod kafka;
 
 mod broker;
 mod faults;
+mod rights;
 mod scaling;
 mod sink;
 mod source;

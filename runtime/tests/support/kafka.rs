@@ -201,6 +201,17 @@ impl Broker {
         }
     }
 
+    /// Lets a user do things with topics and groups, in the words of Kafka's own tool. Nobody else may do anything with them
+    /// then, but for those who were let before, and for whoever needs no password.
+    #[allow(dead_code, reason = "not all who share the broker need it")]
+    pub(crate) fn allow(&self, user: &str, what: &[&str]) {
+        let jars = std::env::var_os("SUMP_KAFKA").unwrap();
+        let mut tool = Command::new("java");
+        tool.args(JAVA).arg("-cp").arg(Path::new(&jars).join("*")).arg("org.apache.kafka.tools.AclCommand");
+        tool.args(["--bootstrap-server", &self.plain, "--add", "--allow-principal", &format!("User:{user}")]);
+        done(tool.args(what));
+    }
+
     /// All records of a topic, in the order of partitions and offsets, as `kcat` reads them; transactions that were
     /// aborted left out.
     pub(crate) fn records(&self, topic: &str) -> Vec<Record> {

@@ -71,6 +71,17 @@ pub(super) fn code(code: Code) -> String {
     }
 }
 
+/// What was said, and which right the user lacks where that is the reason.
+pub(super) fn message(code: Code, said: &str) -> String {
+    match code {
+        Code::TopicAuthorizationFailed => format!("{said}: give the user the right to WRITE to the topic"),
+        Code::ClusterAuthorizationFailed => {
+            format!("{said}: give the user the right to IDEMPOTENT_WRITE on the cluster")
+        }
+        _ => said.to_owned(),
+    }
+}
+
 /// Failures of single events, put together by their reason.
 pub(super) struct Failures {
     last_error: Option<String>,
@@ -111,7 +122,7 @@ impl Failures {
         let message = match code {
             Code::PurgeQueue | Code::MessageTimedOut => format!("no broker took it in time{because}"),
             Code::PurgeInflight => format!("no broker answered in time{because}"),
-            other => format!("{other}{because}"),
+            other => format!("{}{because}", self::message(other, &other.to_string())),
         };
         self.add(row, Failure::new(kind, self::code(code), message));
     }

@@ -141,7 +141,7 @@ impl Producer {
             Event::Error { code, reason } => {
                 tracing::debug!(client = self.name, ?code, "{reason}");
                 if outcome::meaning(code) == Meaning::Halted {
-                    let failure = Failure::halted(outcome::code(code), reason.as_str());
+                    let failure = Failure::halted(outcome::code(code), outcome::message(code, &reason));
                     self.halted.send_if_modified(|halted| halted.replace(failure).is_none());
                 }
                 // That nobody is left says less than why the last one went.
