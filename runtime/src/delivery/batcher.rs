@@ -276,21 +276,21 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_is_left_after_a_cut_counts_by_its_own_bytes() {
-        let one = |name: &str| {
-            let mut batcher = batcher();
-            push(&mut batcher, &[name]);
-            batcher.groups[0].bytes
-        };
-        let mut settings = Settings { batch_bytes: 2 * one("k") as u64, ..Settings::default() };
-        settings.batch_timeout = TIMEOUT;
-        let mut batcher = Batcher::new(&settings, &Contract::default());
-        let since = push(&mut batcher, &["a", "b", "c", "d", "e"]);
-        for _ in 0..2 {
-            assert_eq!(batcher.next(), Next::Now(0));
-            assert_eq!(batcher.cut(0).iter().map(Envelope::len).sum::<usize>(), 2);
+    async fn what_is_left_after_a_cut_is_counted_anew() {
+        let mut one = batcher();
+        push(&mut one, &["k"]);
+        let by_bytes = Settings { batch_bytes: 3 * one.groups[0].bytes as u64, ..Settings::default() };
+        let by_events = Settings { batch_size: NonZeroUsize::new(3).unwrap(), ..Settings::default() };
+        for settings in [by_bytes, by_events] {
+            let settings = Settings { batch_timeout: TIMEOUT, ..settings };
+            let mut batcher = Batcher::new(&settings, &Contract::default());
+            let since = push(&mut batcher, &["a", "b", "c", "d", "e", "f", "g"]);
+            for _ in 0..2 {
+                assert_eq!(batcher.next(), Next::Now(0));
+                assert_eq!(batcher.cut(0).iter().map(Envelope::len).sum::<usize>(), 3);
+            }
+            assert_eq!(batcher.next(), Next::At(since + TIMEOUT, 0));
         }
-        assert_eq!(batcher.next(), Next::At(since + TIMEOUT, 0));
     }
 
     #[tokio::test(start_paused = true)]

@@ -239,10 +239,6 @@ impl Buffer {
         locked(&self.shared.intake).closed = true;
         self.shared.arrived.notify_one();
     }
-
-    pub(super) fn is_closed(&self) -> bool {
-        locked(&self.shared.intake).closed
-    }
 }
 
 /// Bytes that the events will take in files, about.

@@ -305,7 +305,7 @@ fn raise(positions: &mut BTreeMap<Partition, u64>, others: impl Iterator<Item = 
 mod tests {
     use super::*;
     use crate::batch::{Batch, BatchBuilder, Event};
-    use crate::envelope::{Ledger, PathName};
+    use crate::envelope::{Block, Final, Ledger, Path, PathName};
     use crate::metrics::SinkMetrics;
     use crate::sink::{Contract, Sink};
 
@@ -322,16 +322,22 @@ mod tests {
         }
     }
 
-    fn account(stored: &[(&str, u64)]) -> ExactlyOnce {
+    /// A path of a ledger, and the account of what its sink has.
+    fn account_in(ledger: &mut Ledger, stored: &[(&str, u64)]) -> (Path, ExactlyOnce) {
         let name = PathName { pipeline: "p".into(), sink: "s".into() };
-        let account = Ledger::new().path(name, BTreeMap::new(), Arc::new(SinkMetrics::default()));
+        let path = ledger.path(name, BTreeMap::new(), Arc::new(SinkMetrics::default()));
+        let account = path.clone();
         let saved = BTreeMap::new();
         let parts = ExactlyOnceParts { account, saved, from_start: false, interval: Duration::from_secs(1) };
         let settings = Settings::default();
         let gate = Gate::new(settings.gate.probe);
         let exactly_once = ExactlyOnce::new(parts, Arc::new(Never(Contract::default())), gate, &settings);
         exactly_once.state().stored = stored.iter().map(|(name, at)| (Partition::from(*name), *at)).collect();
-        exactly_once
+        (path, exactly_once)
+    }
+
+    fn account(stored: &[(&str, u64)]) -> ExactlyOnce {
+        account_in(&mut Ledger::new(), stored).1
     }
 
     fn batch(events: &[(&str, u64)]) -> Batch {
@@ -364,5 +370,19 @@ mod tests {
         assert_eq!(stored_rows(&[refusal(&[2], rejected())], 4), None);
         assert_eq!(stored_rows(&[refusal(&[2, 3], rejected())], 4), None);
         assert_eq!(stored_rows(&[refusal(&[3], Failure::unknown("lost", ""))], 4), None);
+    }
+
+    #[test]
+    fn positions_are_offered_alone_while_the_sink_lacks_them() {
+        let (mut ledger, partition) = (Ledger::new(), Partition::from("a"));
+        let (path, exactly_once) = account_in(&mut ledger, &[]);
+        assert!(exactly_once.offer_alone().is_none(), "nothing is final");
+        let block = Block { batch: batch(&[("a", 0)]), ends: vec![(partition.clone(), 1)], rejects: None };
+        ledger.assign(&partition, 0);
+        path.take(&block, &RowSet::all(1)).unwrap().unwrap().settle(Final::Written);
+        let offered = exactly_once.offer_alone().unwrap();
+        assert_eq!(offered.after_all(), &BTreeMap::from([(partition, 1)]));
+        exactly_once.have_positions();
+        assert!(exactly_once.offer_alone().is_none(), "it has them");
     }
 }

@@ -292,3 +292,23 @@ pub(super) fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
     text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "a panic without a message".into())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::batch::RowSet;
+    use crate::sink::Refusal;
+
+    #[test]
+    fn what_is_written_or_rejected_does_not_come_again() {
+        let partial = |failure: Failure, stopped_at| {
+            let refused = vec![Refusal { rows: RowSet::from_rows(vec![1]), failure }];
+            Answer::Outcome(Outcome::Partial { refused, stopped_at }).comes_again(3)
+        };
+        assert!(!Answer::Outcome(Outcome::Written).comes_again(3));
+        assert!(!partial(Failure::rejected("bad", ""), 3));
+        assert!(partial(Failure::rejected("bad", ""), 2), "what was not tried");
+        assert!(partial(Failure::transient("busy", ""), 3) && partial(Failure::unknown("lost", ""), 3));
+        assert!(Answer::Failed(Failure::rejected("bad", "")).comes_again(3), "in halves");
+    }
+}

@@ -279,11 +279,6 @@ impl Queue {
         self.shared.arrived.notify_one();
     }
 
-    /// Whether nothing more comes.
-    pub fn is_closed(&self) -> bool {
-        self.intake().map_or_else(|| self.waiting().closed, Buffer::is_closed)
-    }
-
     /// Bytes on their way to the sink.
     pub fn bytes(&self) -> u64 {
         self.intake().map_or_else(|| self.shared.budget.used() + self.shared.encoded.used(), Buffer::bytes)

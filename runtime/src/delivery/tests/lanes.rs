@@ -37,6 +37,15 @@ async fn events_with_the_same_key_keep_their_order_through_retries() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_lane_waits_for_its_batch_to_fill_while_there_is_room() {
+    let mut run = by_key_run([], 2, 40).batch_size(10);
+    run.block = 5;
+    let ran = run.over(400).await;
+    let partly = ran.calls.iter().filter(|call| call.len() < 10).count();
+    assert!(partly <= 2, "the last of each lane alone is not full: {:?}", ran.calls);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_key_whose_events_fail_holds_back_its_own_lane_only() {
     let mut run = by_key_run([(0, vec![Act::BatchTransient; 9])], 4, 4).batch_size(10);
     run.settings.retry.initial = Duration::from_secs(600);
