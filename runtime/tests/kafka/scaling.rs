@@ -15,7 +15,7 @@ const PARTITIONS: usize = 12;
 fn member(broker: &Broker, group: &str, protocol: &str) -> Dir {
     // The shortest times that a broker allows, so that it notices soon. With KIP-848 the times are the broker's own.
     let properties = match protocol {
-        "classic" => "'session.timeout.ms' = 6000, 'heartbeat.interval.ms' = 500",
+        "classic" => "'session.timeout.ms' = 10000, 'heartbeat.interval.ms' = 500",
         _ => "",
     };
     Dir::with(&format!(

@@ -249,7 +249,7 @@ fn a_sink_that_is_down_costs_no_partition_and_nothing_is_read_twice() {
     let broker = broker();
     broker.create("down", 4, &[]);
     broker.produce("down", &["-X", "sticky.partitioning.linger.ms=0"], &lines(0..50_000));
-    let source = "topics = 'down'\nproperties = { 'max.poll.interval.ms' = 6000, 'session.timeout.ms' = 6000, 'fetch.message.max.bytes' = 10000 }";
+    let source = "topics = 'down'\nproperties = { 'max.poll.interval.ms' = 10000, 'session.timeout.ms' = 10000, 'fetch.message.max.bytes' = 10000 }";
     let dir = Dir::with(&config(broker, "down", source, BARRED));
     dir.write("barred", "");
     let mut run = dir.run(["sump.toml", "--admin", "127.0.0.1:0"]).start();
@@ -269,7 +269,7 @@ fn a_sink_that_is_down_costs_no_partition_and_nothing_is_read_twice() {
     };
     run.until("the lag", || lag() == Some(50_000.0));
     let began = Instant::now();
-    run.until("longer than the longest time without a poll", || began.elapsed() > Duration::from_secs(8));
+    run.until("longer than the longest time without a poll", || began.elapsed() > Duration::from_secs(12));
     assert_eq!(committed(broker, "down", "down", 4).values().sum::<i64>(), 0);
     std::fs::remove_file(dir.path("barred")).unwrap();
     run.until("all events", || dir.lines("barred/out").len() >= 50_000);
