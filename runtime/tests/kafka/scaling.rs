@@ -13,7 +13,7 @@ const PARTITIONS: usize = 12;
 
 /// Each with a directory, and so with positions, of its own.
 fn member(broker: &Broker, group: &str, protocol: &str) -> Dir {
-    // The shortest times that a broker allows, so that it notices soon. With KIP-848 the times are the broker's own.
+    // The broker notices soon, and not a machine that stands still for a moment. With KIP-848 the times are its own.
     let properties = match protocol {
         "classic" => "'session.timeout.ms' = 10000, 'heartbeat.interval.ms' = 500",
         _ => "",
