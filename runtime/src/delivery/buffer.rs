@@ -46,11 +46,11 @@ use log::{Log, Segment, Segments, locked};
 use reader::Reader;
 
 /// Bytes of events that wait to become durable.
-const PENDING: u64 = 16 << 20;
+const PENDING: u64 = 48 << 20;
 /// Bytes of events that were read back and are not final: as much as waits in memory where there is no disk buffer.
 const READ_AHEAD: u64 = 64 << 20;
 /// Where a segment ends and the next begins, unless the bound on all is small.
-const SEGMENT_BYTES: u64 = 32 << 20;
+const SEGMENT_BYTES: u64 = 64 << 20;
 /// What a record takes in a file beside its events, about.
 const BESIDE: u64 = 2 << 10;
 

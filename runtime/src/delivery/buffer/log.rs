@@ -1,8 +1,9 @@
 //! A log in segments: appended to at its end, given back at its beginning, and found again after a crash.
 //!
 //! Events have numbers that only grow. A run never appends to a segment of an earlier one, whose end a crash may have
-//! torn. After a failed sync a file is never trusted again: a new segment is begun, and what was not durable is written
-//! there once more, under the same numbers.
+//! torn. More can be appended while what was appended before is being synced. After a failed sync a file is never
+//! trusted again: a new segment is begun, and all that was not durable is written there once more, under the same
+//! numbers. Its first number says what of earlier segments counts for nothing.
 
 use std::collections::VecDeque;
 use std::io;
@@ -61,12 +62,47 @@ pub(super) struct Saved {
     pub(super) gone: Vec<(u64, u64)>,
 }
 
+/// The segment that is appended to.
+#[derive(Debug)]
+struct Active {
+    file: Arc<dyn LogFile>,
+    /// As far as it is written.
+    written: Segment,
+    /// How often something was appended that is not known to be durable.
+    unsynced: usize,
+    /// Nothing more is appended to it.
+    closed: bool,
+}
+
+/// Records that were appended.
+#[derive(Debug)]
+pub(super) struct Written {
+    file: Arc<dyn LogFile>,
+    /// The segment, up to these records.
+    segment: Segment,
+    /// Where the first of them begins.
+    offset: u64,
+}
+
+impl Written {
+    /// Syncs them; the log has to be told how that went. Nothing of the log is needed meanwhile.
+    pub(super) fn sync(&self) -> io::Result<()> {
+        self.file.sync()
+    }
+
+    /// Where the first of them is: the segment, and the offset in it.
+    pub(super) fn first(&self) -> (u64, u64) {
+        (self.segment.number, self.offset)
+    }
+}
+
 /// The end that is written to.
 #[derive(Debug)]
 pub(super) struct Log {
     pub(super) disk: Arc<dyn Disk>,
+    /// As far as they are durable.
     pub(super) segments: Segments,
-    active: Option<Arc<dyn LogFile>>,
+    active: Option<Active>,
     /// Of the source that gives the events, where it can be read again.
     source: String,
     segment_bytes: u64,
@@ -90,7 +126,7 @@ impl Log {
         Log { disk, segments, active: None, source, segment_bytes, next_segment, end, gone, saved }
     }
 
-    /// The number of the next event.
+    /// The number after the last event that is durable.
     pub(super) fn end(&self) -> u64 {
         self.end
     }
@@ -110,43 +146,64 @@ impl Log {
         self.segment_bytes / 16
     }
 
-    /// Makes records durable, which begin with the number that [`end`](Self::end) says. Where it fails none of them is,
-    /// and they can be given again. Says where the first one is: the segment, and the offset in it.
-    pub(super) fn commit(&mut self, records: &[Arc<Encoded>]) -> io::Result<(u64, u64)> {
-        let file = match &self.active {
-            Some(file) => file.clone(),
-            None => self.begin()?,
+    /// Appends records, which begin with the number after all that was appended. Where it fails none of them is, and they
+    /// can be given again. `None` where a new segment has to begin, and something is not durable before it.
+    pub(super) fn append(&mut self, records: &[Arc<Encoded>]) -> io::Result<Option<Written>> {
+        let active = match &mut self.active {
+            Some(active) if active.closed => return Ok(None),
+            Some(active) => active,
+            None => {
+                let begun = self.begin()?;
+                self.active.insert(begun)
+            }
         };
-        let Some(segment) = locked(&self.segments).back().cloned() else { return Err(io::Error::other("no segment")) };
-        let mut len = segment.len;
+        let offset = active.written.len;
+        let mut len = offset;
         for record in records {
-            if let Err(error) = record.write(&*file, len) {
+            if let Err(error) = record.write(&*active.file, len) {
                 // Cut off what was written of it; where even that fails, the file is left as it is.
-                if file.truncate(segment.len).is_err() {
-                    self.seal();
-                }
+                active.closed = active.file.truncate(offset).is_err();
+                self.end_segment();
                 return Err(error);
             }
             len += record.len;
         }
-        if let Err(error) = file.sync() {
-            // The system may have forgotten what it could not write: the next sync would say nothing of it.
-            drop(file.truncate(segment.len));
-            self.seal();
-            return Err(error);
+        let end = records.last().map_or(active.written.end, |last| last.end());
+        (active.written.len, active.written.end) = (len, end);
+        active.unsynced += 1;
+        active.closed = len >= self.segment_bytes;
+        Ok(Some(Written { file: active.file.clone(), segment: active.written.clone(), offset }))
+    }
+
+    /// The oldest records that were not durable are.
+    pub(super) fn made_durable(&mut self, written: &Written) {
+        let segment = written.segment.clone();
+        self.end = segment.end;
+        let mut segments = locked(&self.segments);
+        match segments.back_mut().filter(|last| last.number == segment.number) {
+            Some(last) => *last = segment,
+            None => segments.push_back(segment),
         }
-        self.end = records.last().map_or(self.end, |last| last.end());
-        if let Some(last) = locked(&self.segments).back_mut() {
-            (last.len, last.end) = (len, self.end);
+        drop(segments);
+        if let Some(active) = &mut self.active {
+            active.unsynced -= 1;
         }
-        if len >= self.segment_bytes {
-            self.seal();
+        self.end_segment();
+    }
+
+    /// Syncing records failed: neither they nor what was appended after them is there. All of it can be given again.
+    pub(super) fn distrust(&mut self, written: &Written) {
+        // The system may have forgotten what it could not write: the next sync would say nothing of it.
+        self.active = None;
+        let last = locked(&self.segments).back().cloned();
+        match last.filter(|last| last.number == written.segment.number) {
+            Some(last) => drop(written.file.truncate(last.len)),
+            None => drop(self.disk.remove(&Segment::name(written.segment.number))),
         }
-        Ok((segment.number, segment.len))
     }
 
     /// Begins a segment.
-    fn begin(&mut self) -> io::Result<Arc<dyn LogFile>> {
+    fn begin(&mut self) -> io::Result<Active> {
         let number = self.next_segment;
         self.next_segment += 1;
         let name = Segment::name(number);
@@ -158,28 +215,30 @@ impl Log {
             return Err(error);
         }
         let start = head.len() as u64;
-        locked(&self.segments).push_back(Segment { number, start, len: start, end: self.end });
-        self.active = Some(file.clone());
-        Ok(file)
+        Ok(Active { file, written: Segment { number, start, len: start, end: self.end }, unsynced: 0, closed: false })
     }
 
-    /// Appends no more to the last segment.
-    fn seal(&mut self) {
-        self.active = None;
-        let mut segments = locked(&self.segments);
-        if let Some(empty) = segments.pop_back_if(|segment| segment.len == segment.start) {
-            drop(self.disk.remove(&Segment::name(empty.number)));
+    /// Lets go of a segment that is closed and durable; one without records is removed.
+    fn end_segment(&mut self) {
+        let ended = self.active.take_if(|active| active.closed && active.unsynced == 0);
+        if let Some(empty) = ended.filter(|ended| ended.written.len == ended.written.start) {
+            drop(self.disk.remove(&Segment::name(empty.written.number)));
         }
     }
 
     /// Removes segments of which every event is before the position; the one that is appended to only with `all`.
     pub(super) fn reclaim(&mut self, position: u64, all: bool) {
-        let last_is_done = locked(&self.segments).back().is_some_and(|last| last.end <= position);
-        if all && last_is_done {
-            self.seal();
+        let last_is_done = locked(&self.segments).back().is_none_or(|last| last.end <= position);
+        if let Some(active) = &mut self.active
+            && all
+            && last_is_done
+            && active.unsynced == 0
+        {
+            active.closed = true;
+            self.end_segment();
         }
-        let active = self.active.is_some();
-        let empties = !active && locked(&self.segments).iter().all(|segment| segment.end <= position);
+        let active = self.active.as_ref().map(|active| active.written.number);
+        let empties = active.is_none() && locked(&self.segments).iter().all(|segment| segment.end <= position);
         // Without segments the file of the position alone says which numbers were given. Where it can't be written, room
         // is worth more: all of these events are final, and their numbers are free again.
         if empties && let Err(error) = self.save(position) {
@@ -188,7 +247,7 @@ impl Log {
         let mut segments = locked(&self.segments);
         while let Some(first) = segments.front()
             && first.end <= position
-            && !(active && segments.len() == 1)
+            && Some(first.number) != active
         {
             let name = Segment::name(first.number);
             match self.disk.remove(&name) {

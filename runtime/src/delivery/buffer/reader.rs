@@ -133,7 +133,7 @@ impl Reader {
     fn damaged_end(&mut self) -> Option<Read> {
         let last = locked(&self.segments).back().cloned()?;
         let (number, scan) = self.at.as_ref()?;
-        if *number != last.number || !scan.is_at(last.len) || last.end <= self.expected {
+        if *number != last.number || scan.offset() < last.len || last.end <= self.expected {
             return None;
         }
         let lost = count(&self.gone.missing_in(self.expected..last.end));

@@ -197,9 +197,9 @@ impl Scan {
         Ok(Some(Next::Damage(damaged)))
     }
 
-    /// Whether nothing is left before a length.
-    pub(super) fn is_at(&self, len: u64) -> bool {
-        self.offset >= len
+    /// Where it is.
+    pub(super) fn offset(&self) -> u64 {
+        self.offset
     }
 
     fn head(&self, offset: u64) -> io::Result<Option<Head>> {

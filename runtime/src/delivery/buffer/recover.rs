@@ -55,8 +55,9 @@ pub(super) fn recover(disk: Arc<dyn Disk>, again: &Again, segment_bytes: u64) ->
         torn: 0,
         segments: VecDeque::new(),
     };
-    for number in &numbers {
-        reading.segment(&*disk, *number)?;
+    let superseded = superseded(&*disk, &numbers)?;
+    for (number, from) in numbers.iter().zip(superseded) {
+        reading.segment(&*disk, *number, from)?;
     }
     let next_segment = numbers.last().map_or(1, |last| last + 1);
     let mut end = saved.end.max(saved.position);
@@ -68,6 +69,20 @@ pub(super) fn recover(disk: Arc<dyn Disk>, again: &Again, segment_bytes: u64) ->
     end = end.max(read_to);
     reading.lost.push(read_to..end);
     reading.finish(disk, segment_bytes, next_segment, end)
+}
+
+/// From which event on each segment counts for nothing: a later one begins there, because it was not durable at first.
+fn superseded(disk: &dyn Disk, numbers: &[u64]) -> io::Result<Vec<u64>> {
+    let mut from = vec![u64::MAX; numbers.len()];
+    let mut lowest = u64::MAX;
+    for (number, from) in numbers.iter().zip(&mut from).rev() {
+        *from = lowest;
+        let file = disk.open(&Segment::name(*number))?;
+        if let Some((head, _)) = SegmentHead::read(&*file, file.len()?)? {
+            lowest = lowest.min(head.first);
+        }
+    }
+    Ok(from)
 }
 
 struct Reading<'a> {
@@ -83,9 +98,9 @@ struct Reading<'a> {
 }
 
 impl Reading<'_> {
-    fn segment(&mut self, disk: &dyn Disk, number: u64) -> io::Result<()> {
+    fn segment(&mut self, disk: &dyn Disk, number: u64, superseded: u64) -> io::Result<()> {
         let file = disk.open(&Segment::name(number))?;
-        let len = file.len()?;
+        let mut len = file.len()?;
         let head = SegmentHead::read(&*file, len)?;
         let (head, start) = head.map_or((None, 0), |(head, start)| (Some(head), start));
         let comes_again = head.as_ref().is_some_and(|head| !head.source.is_empty() && head.source == self.again.source);
@@ -95,10 +110,16 @@ impl Reading<'_> {
             self.expected = Some(head.first);
         }
         let mut scan = Scan::new(file, start);
-        while let Some(next) = scan.next(len)? {
-            match next {
-                Next::Damage(bytes) => self.torn += bytes,
-                Next::Record(record) => self.record(record, comes_again),
+        loop {
+            let offset = scan.offset();
+            match scan.next(len)? {
+                None => break,
+                Some(Next::Damage(bytes)) => self.torn += bytes,
+                Some(Next::Record(record)) if record.first >= superseded => {
+                    len = offset;
+                    break;
+                }
+                Some(Next::Record(record)) => self.record(record, comes_again),
             }
         }
         let end = self.expected.unwrap_or(0);
@@ -109,7 +130,6 @@ impl Reading<'_> {
     fn record(&mut self, record: Record, comes_again: bool) {
         let expected = *self.expected.get_or_insert(record.first);
         if record.end() <= expected {
-            // It was written twice, because it was not durable at first.
             return;
         }
         self.lost.push(expected..record.first);

@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep};
 use tracing::{error, info, warn};
 
-use super::log::{Log, locked};
+use super::log::{Log, Written, locked};
 use super::reader::{Read, Reader};
 use super::record::{Encoded, encode};
 use super::{Buffer, set, size};
@@ -35,6 +35,9 @@ struct Group {
     flights: Vec<Option<Flight>>,
     records: Vec<Arc<Encoded>>,
 }
+
+/// A group that was written, and where.
+type Placed = (Group, Arc<Written>);
 
 impl Group {
     fn bytes(&self) -> u64 {
@@ -109,36 +112,90 @@ impl Buffer {
         }
     }
 
-    /// Makes records durable, one group after the other. Returns those for which no time is left.
+    /// Makes records durable: while one group is synced, the next one is written. Returns those for which no time is left.
     async fn write_all(&self, mut groups: mpsc::Receiver<Group>) -> Vec<Group> {
-        let shared = &*self.shared;
-        while let Some(mut group) = groups.recv().await {
-            // A source may give less at a time than what is worth a sync.
-            while group.bytes() < TOGETHER
-                && let Ok(next) = groups.try_recv()
-            {
-                group.append(next);
+        let (mut written, mut next): (Option<Placed>, Option<Group>) = (None, None);
+        loop {
+            if next.is_none() {
+                next = match &written {
+                    None => groups.recv().await,
+                    Some(_) => groups.try_recv().ok(),
+                };
             }
-            if !self.commit(&group.records).await {
+            // A source may give less at a time than what is worth a sync.
+            while let Some(group) = &mut next
+                && group.bytes() < TOGETHER
+                && let Ok(more) = groups.try_recv()
+            {
+                group.append(more);
+            }
+            if written.is_none() && next.is_none() {
+                return Vec::new();
+            }
+            let (synced, appended) = tokio::join!(self.sync(written.take()), self.append(next.take()));
+            let mut failed = None;
+            match appended {
+                Ok(appended) => (written, next) = appended,
+                Err((group, error)) => (next, failed) = (Some(group), Some(error)),
+            }
+            if let Err(((mut group, place), error)) = synced {
+                self.with_log(move |log| Ok::<_, io::Error>(log.distrust(&place))).await.ok();
+                let after = written.take().map(|(after, _)| after).or(next.take());
+                after.into_iter().for_each(|after| group.append(after));
+                (next, failed) = (Some(group), Some(error));
+            }
+            if let Some(error) = failed
+                && !self.wait_for_disk(&error).await
+            {
                 groups.close();
-                let mut left = vec![group];
-                while let Some(next) = groups.recv().await {
-                    left.push(next);
+                let mut left = Vec::from_iter(next);
+                while let Some(group) = groups.recv().await {
+                    left.push(group);
                 }
                 return left;
             }
-            let bytes = group.bytes();
-            let Group { envelopes, flights, records } = group;
-            envelopes.into_iter().for_each(|envelope| envelope.settle(Final::Buffered));
-            drop((flights, records));
-            let mut intake = locked(&shared.intake);
-            intake.pending_bytes -= bytes;
-            intake.bytes = self.file_bytes();
-            drop(intake);
-            shared.durable.notify_one();
-            shared.freed.notify_one();
         }
-        Vec::new()
+    }
+
+    /// Makes what was written durable, which is final for its source then. Gives it back where that fails.
+    async fn sync(&self, written: Option<Placed>) -> Result<(), (Placed, io::Error)> {
+        let Some((group, place)) = written else { return Ok(()) };
+        let syncing = place.clone();
+        let synced = tokio::task::spawn_blocking(move || syncing.sync()).await.map_err(io::Error::other).flatten();
+        let shared = &*self.shared;
+        let durable = place.clone();
+        let told = match synced {
+            Ok(()) => self.with_log(move |log| Ok::<_, io::Error>(log.made_durable(&durable))).await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = told {
+            return Err(((group, place), error));
+        }
+        locked(&shared.fresh).offer(&group.records, place.first(), &shared.read_ahead);
+        if locked(&shared.trouble).take().is_some() {
+            info!(path = %shared.name, "the disk buffer takes events in again");
+        }
+        let bytes = group.bytes();
+        group.envelopes.into_iter().for_each(|envelope| envelope.settle(Final::Buffered));
+        drop(group.flights);
+        let mut intake = locked(&shared.intake);
+        intake.pending_bytes -= bytes;
+        intake.bytes = self.file_bytes();
+        drop(intake);
+        shared.durable.notify_one();
+        shared.freed.notify_one();
+        Ok(())
+    }
+
+    /// Writes a group behind all others: what is written by then, and what has to wait for a new segment.
+    async fn append(&self, group: Option<Group>) -> Result<(Option<Placed>, Option<Group>), (Group, io::Error)> {
+        let Some(group) = group else { return Ok((None, None)) };
+        let records = group.records.clone();
+        match self.with_log(move |log| log.append(&records)).await {
+            Ok(Some(place)) => Ok((Some((group, Arc::new(place))), None)),
+            Ok(None) => Ok((None, Some(group))),
+            Err(error) => Err((group, error)),
+        }
     }
 
     /// What came since the last time; `None` at the end.
@@ -177,32 +234,19 @@ impl Buffer {
         }
     }
 
-    /// Tries until they are durable, with one sync for all of them; false when no time is left.
-    async fn commit(&self, records: &[Arc<Encoded>]) -> bool {
-        loop {
-            let written = records.to_vec();
-            let error = match self.with_log(move |log| log.commit(&written)).await {
-                Ok(place) => {
-                    locked(&self.shared.fresh).offer(records, place, &self.shared.read_ahead);
-                    if locked(&self.shared.trouble).take().is_some() {
-                        info!(path = %self.shared.name, "the disk buffer takes events in again");
-                    }
-                    return true;
-                }
-                Err(error) => error.to_string(),
-            };
-            if locked(&self.shared.trouble).replace(error.clone()).is_none() {
-                error!(
-                    path = %self.shared.name, error,
-                    "the disk buffer can't be written: it takes nothing in until there is room, and goes on draining"
-                );
-            }
-            // What is delivered makes room.
-            self.reclaim(true).await;
-            tokio::select! {
-                () = sleep(PAUSE) => {}
-                () = set(&self.shared.give_up) => return false,
-            }
+    /// Waits before what the disk refused is tried again; false when no time is left.
+    async fn wait_for_disk(&self, error: &io::Error) -> bool {
+        if locked(&self.shared.trouble).replace(error.to_string()).is_none() {
+            error!(
+                path = %self.shared.name, %error,
+                "the disk buffer can't be written: it takes nothing in until there is room, and goes on draining"
+            );
+        }
+        // What is delivered makes room.
+        self.reclaim(true).await;
+        tokio::select! {
+            () = sleep(PAUSE) => true,
+            () = set(&self.shared.give_up) => false,
         }
     }
 

@@ -8,6 +8,7 @@ mod whole;
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
 
+use super::log::Written;
 use super::recover::{Found, recover};
 use super::serve::records;
 use super::*;
@@ -38,10 +39,26 @@ fn opened(disk: &Faulty, again: &Again) -> (Log, Reader, Found) {
     (log, reader, found)
 }
 
-/// Appends events whose positions are their numbers.
+/// Makes events durable whose positions are their numbers.
 fn append(log: &mut Log, events: u64) -> io::Result<()> {
     let end = log.end();
-    log.commit(&records(&[batch(end..end + events)], end).unwrap()).map(drop)
+    let Some(written) = ahead(log, end..end + events)? else { panic!("nothing waits to be durable") };
+    sync(log, &written)
+}
+
+/// Writes events whose positions are their numbers, or says that they have to wait.
+fn ahead(log: &mut Log, events: std::ops::Range<u64>) -> io::Result<Option<Written>> {
+    let first = events.start;
+    log.append(&records(&[batch(events)], first).unwrap())
+}
+
+fn sync(log: &mut Log, written: &Written) -> io::Result<()> {
+    let synced = written.sync();
+    match synced {
+        Ok(()) => log.made_durable(written),
+        Err(_) => log.distrust(written),
+    }
+    synced
 }
 
 /// All that comes out, by position, and how many events are lost.
@@ -226,6 +243,67 @@ fn after_a_failed_sync_another_file_takes_the_same_events() {
 }
 
 #[test]
+fn what_is_written_ahead_is_there_once_it_is_durable_too() {
+    let disk = Faulty::default();
+    let (mut log, mut reader, _) = opened(&disk, &Again::default());
+    let first = ahead(&mut log, 0..3).unwrap().unwrap();
+    let second = ahead(&mut log, 3..5).unwrap().unwrap();
+    sync(&mut log, &first).unwrap();
+    assert_eq!((log.end(), rest(&mut reader)), (3, ((0..3).collect(), 0)));
+    // All that is durable is delivered: what is not may not go with it.
+    log.reclaim(3, true);
+    sync(&mut log, &second).unwrap();
+    assert_eq!((log.end(), rest(&mut reader)), (5, ((3..5).collect(), 0)));
+    disk.power_cut(0);
+    assert_eq!(rest(&mut opened(&disk, &Again::default()).1), ((0..5).collect(), 0));
+    log.reclaim(5, true);
+    assert!(disk.segments().is_empty());
+}
+
+#[test]
+fn a_segment_begins_when_all_before_it_is_durable() {
+    let disk = Faulty::default();
+    let (mut log, mut reader, _) = opened(&disk, &Again::default());
+    let (mut written, mut end) = (Vec::new(), 0);
+    while let Some(more) = ahead(&mut log, end..end + 3).unwrap() {
+        written.push(more);
+        end += 3;
+    }
+    assert!(written.len() > 1 && disk.segments().len() == 1);
+    for written in &written {
+        assert!(ahead(&mut log, end..end + 3).unwrap().is_none());
+        sync(&mut log, written).unwrap();
+    }
+    append(&mut log, 3).unwrap();
+    assert_eq!(disk.segments().len(), 2);
+    assert_eq!(rest(&mut reader), ((0..end + 3).collect(), 0));
+}
+
+#[test]
+fn a_failed_sync_takes_back_what_was_written_ahead() {
+    // Whatever of it the disk may still have, in whatever order it wrote that.
+    for (truncate, damaged) in [(false, false), (true, false), (true, true)] {
+        let disk = Faulty::default();
+        let (mut log, mut reader, _) = opened(&disk, &Again::default());
+        append(&mut log, 2).unwrap();
+        let from = log.bytes() as usize;
+        let first = ahead(&mut log, 2..4).unwrap().unwrap();
+        ahead(&mut log, 4..7).unwrap().unwrap();
+        *locked(&disk.faults) = faulty::Faults { syncs: 1, truncate, ..Default::default() };
+        sync(&mut log, &first).unwrap_err();
+        disk.heal();
+        append(&mut log, 5).unwrap();
+        assert_eq!(rest(&mut reader), ((0..7).collect(), 0));
+        if damaged {
+            disk.edit(&disk.segments()[0], |bytes| bytes[from + 50] ^= 1);
+        }
+        let (_, mut reader, found) = opened(&disk, &Again::default());
+        assert_eq!((found.events, found.lost), (7, 0), "{truncate} {damaged}");
+        assert_eq!(rest(&mut reader), ((0..7).collect(), 0));
+    }
+}
+
+#[test]
 fn what_the_source_gives_again_is_left_out_for_good() {
     let disk = Faulty::default();
     let (mut log, _, _) = opened(&disk, &again(0));
@@ -240,7 +318,8 @@ fn what_the_source_gives_again_is_left_out_for_good() {
     let (mut log, _, _) = opened(&disk, &again(10));
     let end = log.end();
     assert_eq!(end, 20);
-    log.commit(&records(&[batch(10..20)], end).unwrap()).unwrap();
+    let written = log.append(&records(&[batch(10..20)], end).unwrap()).unwrap().unwrap();
+    sync(&mut log, &written).unwrap();
     let (_, mut reader, found) = opened(&disk, &again(20));
     assert_eq!((found.events, found.discarded), (20, 0));
     assert_eq!(rest(&mut reader), ((0..20).collect(), 0));

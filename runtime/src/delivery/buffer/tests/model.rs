@@ -10,6 +10,14 @@ enum Step {
     /// The disk fails once in this way, and the events are given again.
     FailedWrite(usize),
     FailedSync(bool),
+    /// Events are written while others are synced, which may fail.
+    Ahead {
+        events: u64,
+        fails: bool,
+        truncate: bool,
+    },
+    /// The process ends while events are written behind others that are durable.
+    KillAhead(u64),
     Read,
     /// So many more events are final.
     Settle(u64),
@@ -24,6 +32,9 @@ fn step() -> impl Strategy<Value = Step> {
         5 => (1..9u64).prop_map(Step::Append),
         1 => (0..2_000usize).prop_map(Step::FailedWrite),
         1 => any::<bool>().prop_map(Step::FailedSync),
+        3 => (1..9u64, any::<bool>(), any::<bool>())
+            .prop_map(|(events, fails, truncate)| Step::Ahead { events, fails, truncate }),
+        1 => (1..9u64).prop_map(Step::KillAhead),
         3 => Just(Step::Read),
         3 => (0..20u64).prop_map(Step::Settle),
         1 => Just(Step::Save),
@@ -74,6 +85,30 @@ impl Run {
                 self.disk.heal();
                 append(&mut self.log, 3).unwrap();
                 self.end += 3;
+            }
+            Step::Ahead { events, fails, truncate } => {
+                let (from, to) = (self.end, self.end + 2);
+                let first = ahead(&mut self.log, from..to).unwrap().unwrap();
+                let second = ahead(&mut self.log, to..to + events).unwrap();
+                self.log.reclaim(self.settled, truncate);
+                *locked(&self.disk.faults) = faulty::Faults { syncs: fails.into(), truncate, ..Default::default() };
+                let synced = sync(&mut self.log, &first);
+                self.disk.heal();
+                match (synced, second) {
+                    (Err(_), _) => append(&mut self.log, 2 + events).unwrap(),
+                    (Ok(()), Some(second)) => sync(&mut self.log, &second).unwrap(),
+                    (Ok(()), None) => append(&mut self.log, events).unwrap(),
+                }
+                self.end = to + events;
+            }
+            Step::KillAhead(events) => {
+                let (from, to) = (self.end, self.end + 2);
+                let first = ahead(&mut self.log, from..to).unwrap().unwrap();
+                let second = ahead(&mut self.log, to..to + events).unwrap();
+                sync(&mut self.log, &first).unwrap();
+                // What nobody was told of may be there all the same.
+                self.end = if second.is_some() { to + events } else { to };
+                self.crash();
             }
             Step::Read => {
                 let read = rest(&mut self.reader);

@@ -102,6 +102,28 @@ async fn events_are_final_for_the_source_once_they_are_durable() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn syncs_that_fail_lose_nothing_and_give_nothing_twice() {
+    for truncate in [false, true] {
+        let disk = Faulty::default();
+        let mut whole = Whole::new(&disk, on_disk(1 << 20));
+        beside(&mut whole, async |whole| {
+            *locked(&disk.faults) = faulty::Faults { syncs: 3, truncate, ..Default::default() };
+            for _ in 0..40 {
+                whole.push(50).await;
+            }
+            let mut events = Vec::new();
+            while (events.len() as u64) < whole.next {
+                events.extend(whole.pop().await);
+            }
+            assert_eq!(events, Vec::from_iter(0..whole.next));
+            assert!(whole.is_final() && whole.buffer.trouble().is_none());
+            assert_eq!((locked(&disk.faults).syncs, whole.metrics.buffered.get()), (0, whole.next));
+        })
+        .await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_is_given_up_stays_for_the_next_run_and_is_not_abandoned() {
     let disk = Faulty::default();
     let mut whole = Whole::new(&disk, on_disk(1 << 20));
