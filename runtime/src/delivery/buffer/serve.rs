@@ -139,7 +139,7 @@ impl Buffer {
                 Err((group, error)) => (next, failed) = (Some(group), Some(error)),
             }
             if let Err(((mut group, place), error)) = synced {
-                self.with_log(move |log| Ok::<_, io::Error>(log.distrust(&place))).await.ok();
+                self.with_log(move |log| log.distrust(&place)).await.ok();
                 let after = written.take().map(|(after, _)| after).or(next.take());
                 after.into_iter().for_each(|after| group.append(after));
                 (next, failed) = (Some(group), Some(error));
@@ -165,7 +165,7 @@ impl Buffer {
         let shared = &*self.shared;
         let durable = place.clone();
         let told = match synced {
-            Ok(()) => self.with_log(move |log| Ok::<_, io::Error>(log.made_durable(&durable))).await,
+            Ok(()) => self.with_log(move |log| log.made_durable(&durable)).await,
             Err(error) => Err(error),
         };
         if let Err(error) = told {
@@ -191,7 +191,7 @@ impl Buffer {
     async fn append(&self, group: Option<Group>) -> Result<(Option<Placed>, Option<Group>), (Group, io::Error)> {
         let Some(group) = group else { return Ok((None, None)) };
         let records = group.records.clone();
-        match self.with_log(move |log| log.append(&records)).await {
+        match self.with_log(move |log| log.append(&records)).await.flatten() {
             Ok(Some(place)) => Ok((Some((group, Arc::new(place))), None)),
             Ok(None) => Ok((None, Some(group))),
             Err(error) => Err((group, error)),
@@ -366,7 +366,7 @@ impl Buffer {
 
     async fn save(&self) {
         let position = self.position();
-        if let Err(error) = self.with_log(move |log| log.save(position)).await {
+        if let Err(error) = self.with_log(move |log| log.save(position)).await.flatten() {
             warn!(
                 path = %self.shared.name, %error,
                 "the position in the disk buffer can't be saved: after a crash events come again"
@@ -385,7 +385,7 @@ impl Buffer {
         let reclaimed = self.with_log(move |log| {
             let before = log.bytes();
             log.reclaim(position, all || wanted || before > log.most_idle());
-            Ok::<_, io::Error>((before, log.bytes()))
+            (before, log.bytes())
         });
         if let Ok((before, after)) = reclaimed.await
             && after < before
@@ -397,16 +397,9 @@ impl Buffer {
     }
 
     /// Does what may block where it may.
-    async fn with_log<T: Send + 'static, E: Send + ToString + 'static>(
-        &self,
-        what: impl FnOnce(&mut Log) -> Result<T, E> + Send + 'static,
-    ) -> io::Result<T> {
+    async fn with_log<T: Send + 'static>(&self, what: impl FnOnce(&mut Log) -> T + Send + 'static) -> io::Result<T> {
         let log = self.shared.log.clone();
-        let done = tokio::task::spawn_blocking(move || what(&mut locked(&log)));
-        match done.await {
-            Ok(done) => done.map_err(|error| io::Error::other(error.to_string())),
-            Err(panic) => Err(io::Error::other(panic.to_string())),
-        }
+        tokio::task::spawn_blocking(move || what(&mut locked(&log))).await.map_err(io::Error::other)
     }
 }
 
