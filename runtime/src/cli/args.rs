@@ -55,6 +55,9 @@ pub(super) struct Run {
     /// Let the component send HTTP requests there (with SINK.wasm)
     #[arg(long, value_name = "URL")]
     pub(super) allow_http: Vec<String>,
+    /// Let the component connect there over TCP (with SINK.wasm)
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(super) allow_tcp: Vec<String>,
     /// Let the component read a directory; with `:rw`, write it (with SINK.wasm)
     #[arg(long, value_name = "HOST:GUEST[:rw]")]
     pub(super) allow_dir: Vec<String>,

@@ -67,6 +67,7 @@ fn plan(args: &args::Run) -> config::Checked {
             component: &component.to_string_lossy(),
             set: &args.set,
             allow_http: &args.allow_http,
+            allow_tcp: &args.allow_tcp,
             allow_dir: &args.allow_dir,
             allow_env: &args.allow_env,
         }),

@@ -18,6 +18,8 @@ pub struct CommandLine<'a> {
     pub set: &'a [String],
     /// `--allow-http`: a URL that the component may send requests to.
     pub allow_http: &'a [String],
+    /// `--allow-tcp`: a host and a port that the component may connect to.
+    pub allow_tcp: &'a [String],
     /// `--allow-dir`: `HOST:GUEST`, or `HOST:GUEST:rw` to let the component write.
     pub allow_dir: &'a [String],
     /// `--allow-env`: the name of a variable that the component may see.
@@ -78,6 +80,7 @@ struct Words {
     component: (Place, Place),
     set: Vec<Place>,
     allow_http: Vec<Place>,
+    allow_tcp: Vec<Place>,
     allow_dir: Vec<Place>,
     allow_env: Vec<Place>,
 }
@@ -96,6 +99,7 @@ impl Words {
         };
         let set = option("--set", line.set);
         let allow_http = option("--allow-http", line.allow_http);
+        let allow_tcp = option("--allow-tcp", line.allow_tcp);
         let allow_dir = option("--allow-dir", line.allow_dir);
         let allow_env = option("--allow-env", line.allow_env);
         let text = Text::new("command line", written);
@@ -106,6 +110,7 @@ impl Words {
             component: (component.clone(), component),
             set: places(set),
             allow_http: places(allow_http),
+            allow_tcp: places(allow_tcp),
             allow_dir: places(allow_dir),
             allow_env: places(allow_env),
         }
@@ -150,10 +155,11 @@ fn allow(words: &Words, problems: &mut Vec<Diagnostic>) -> Table {
     };
     let http = words.allow_http.iter().map(|place| record(place, &[("to", place.excerpt())])).collect();
     grant("http", http, &words.allow_http);
+    let plain = |places: &[Place]| places.iter().map(|place| loose(place.excerpt(), place)).collect();
+    grant("tcp", plain(&words.allow_tcp), &words.allow_tcp);
     let dirs = words.allow_dir.iter().filter_map(|place| directory(place, problems)).collect();
     grant("dirs", dirs, &words.allow_dir);
-    let env = words.allow_env.iter().map(|place| loose(place.excerpt(), place)).collect();
-    grant("env", env, &words.allow_env);
+    grant("env", plain(&words.allow_env), &words.allow_env);
     allow
 }
 

@@ -3,21 +3,22 @@
 mod addresses;
 mod dirs;
 mod http;
+mod tcp;
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
-use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use wasmtime_wasi::{Deterministic, HostMonotonicClock, HostWallClock, WasiCtx};
 
-use super::interfaces::{GRANT_DIRS, GRANT_ENV};
+use super::interfaces::{GRANT_DIRS, GRANT_ENV, GRANT_TCP};
 use super::output::Output;
 use super::settings::Allow;
 use crate::sink::{Failure, FailureKind, Outcome, WriteError};
 use crate::units::text;
 
 pub(super) use http::Hooks;
+pub(super) use tcp::{Connections, Lookups, View};
 
 /// A grant that can't be given as it is written.
 #[derive(Debug, thiserror::Error)]
@@ -25,6 +26,14 @@ pub enum BadGrant {
     /// `allow.http`
     #[error("`allow.http`: `{to}` {problem}")]
     Http {
+        /// The destination as written.
+        to: String,
+        /// What is wrong, and what would be accepted.
+        problem: String,
+    },
+    /// `allow.tcp`
+    #[error("`allow.tcp`: `{to}` {problem}")]
+    Tcp {
         /// The destination as written.
         to: String,
         /// What is wrong, and what would be accepted.
@@ -51,7 +60,14 @@ pub(super) struct Capabilities {
     dirs: Vec<dirs::Grant>,
     env: Vec<(String, String)>,
     http: Arc<http::Http>,
+    tcp: Arc<tcp::Tcp>,
     denials: Arc<Denials>,
+}
+
+/// What one instance has of the host.
+pub(super) struct Context {
+    pub(super) wasi: WasiCtx,
+    pub(super) connections: Connections,
 }
 
 impl Capabilities {
@@ -68,37 +84,47 @@ impl Capabilities {
             dirs: allow.dirs.iter().map(dirs::Grant::new).collect::<Result<_, _>>()?,
             env: allow.env.iter().map(|name| Ok((name.clone(), value(name)?))).collect::<Result<_, _>>()?,
             http: Arc::new(http::Http::new(&allow.http, Arc::clone(&denials))?),
+            tcp: Arc::new(tcp::Tcp::new(&allow.tcp, Arc::clone(&denials))?),
             denials,
         })
     }
 
     /// For one instance. Fails when a directory is gone.
-    pub(super) fn context(&self, stdout: Output, stderr: Output) -> Result<WasiCtx, BadGrant> {
+    pub(super) fn context(&self, stdout: Output, stderr: Output) -> Result<Context, BadGrant> {
         let mut context = WasiCtx::builder();
-        let denials = Arc::clone(&self.denials);
-        context.stdout(stdout).stderr(stderr).envs(&self.env).socket_addr_check(move |address, _| {
-            denials.socket(address);
-            Box::pin(async { false })
+        let connections = Connections::new(Arc::clone(&self.tcp));
+        let permitted = connections.clone();
+        context.stdout(stdout).stderr(stderr).envs(&self.env).allow_udp(false);
+        // Without a grant not even a socket is made, which would take of what the host has few of.
+        context.allow_tcp(self.tcp.is_granted()).allow_ip_name_lookup(self.tcp.is_granted());
+        context.socket_addr_check(move |address, used| {
+            let permitted = permitted.permits(address, used);
+            Box::pin(async move { permitted })
         });
         for dir in &self.dirs {
             dir.open_in(&mut context)?;
         }
-        Ok(context.build())
+        Ok(Context { wasi: context.build(), connections })
     }
 
     /// For an instance that is to give the same answers always: its clocks stand still, and what it draws is no surprise.
-    pub(super) fn inert(&self, stdout: Output, stderr: Output) -> WasiCtx {
+    pub(super) fn inert(&self, stdout: Output, stderr: Output) -> Context {
         let same = || Deterministic::new(vec![SAME]);
         let mut context = WasiCtx::builder();
         context.stdout(stdout).stderr(stderr).allow_tcp(false).allow_udp(false);
         context.wall_clock(Still).monotonic_clock(Still);
         context.secure_random(same()).insecure_random(same()).insecure_random_seed(u128::from_ne_bytes([SAME; 16]));
-        context.build()
+        Context { wasi: context.build(), connections: Connections::new(Arc::clone(&self.tcp)) }
     }
 
     /// For one instance: what a guest that looks for it finds nothing of.
     pub(super) fn ungranted(&self) -> Ungranted {
-        Ungranted { dirs: self.dirs.is_empty(), env: self.env.is_empty(), denials: Arc::clone(&self.denials) }
+        Ungranted {
+            dirs: self.dirs.is_empty(),
+            env: self.env.is_empty(),
+            tcp: !self.tcp.is_granted(),
+            denials: Arc::clone(&self.denials),
+        }
     }
 
     /// For one instance.
@@ -149,6 +175,7 @@ pub(super) struct Denials {
 pub(super) struct Ungranted {
     dirs: bool,
     env: bool,
+    tcp: bool,
     denials: Arc<Denials>,
 }
 
@@ -187,6 +214,13 @@ impl Ungranted {
         }
     }
 
+    /// The guest asks for a socket.
+    pub(super) fn tcp_wanted(&self) {
+        if self.tcp {
+            self.denials.request("a socket", &format!("`{GRANT_TCP}` under this sink"));
+        }
+    }
+
     /// The guest asks which variables there are.
     pub(super) fn env_wanted(&self) {
         if self.env {
@@ -208,13 +242,6 @@ impl Denials {
             sink: sink.to_owned(),
             said: Mutex::default(),
             cures: Mutex::default(),
-        }
-    }
-
-    fn socket(&self, address: SocketAddr) {
-        if self.is_new(&format!("socket {}", address.ip())) {
-            let (pipeline, sink) = (&self.pipeline, &self.sink);
-            tracing::warn!(pipeline, sink, "denied: a connection to {address}: wasm sinks open no sockets; use HTTP");
         }
     }
 

@@ -12,9 +12,13 @@ use wasmtime_wasi::cli::{WasiCli, WasiCliView};
 use wasmtime_wasi::filesystem::{WasiFilesystem, WasiFilesystemView};
 use wasmtime_wasi::p2::bindings::cli::environment;
 use wasmtime_wasi::p2::bindings::filesystem::preopens;
+use wasmtime_wasi::p2::bindings::sockets::{ip_name_lookup as p2_lookup, tcp_create_socket};
+use wasmtime_wasi::p3::bindings::sockets::ip_name_lookup as p3_lookup;
+use wasmtime_wasi::sockets::{WasiSockets, WasiSocketsView};
 
 use super::binary::{self, Binary, Unfit, World};
 use super::cache::{Cache, Entry, Key};
+use super::capabilities::Lookups;
 use super::describe;
 use super::engine::Engines;
 use super::interfaces::Import;
@@ -165,17 +169,22 @@ fn linker(engine: &wasmtime::Engine, concurrent: bool) -> wasmtime::Result<Linke
     let mut linker = Linker::new(engine);
     wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
     wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker)?;
-    note_what_is_looked_for(&mut linker)?;
     if concurrent {
         wasmtime_wasi::p3::add_to_linker(&mut linker)?;
         wasmtime_wasi_http::p3::add_to_linker(&mut linker)?;
     }
+    linker.allow_shadowing(true);
+    note_what_is_looked_for(&mut linker)?;
+    p2_lookup::add_to_linker::<State, Lookups>(&mut linker, State::lookups)?;
+    if concurrent {
+        p3_lookup::add_to_linker::<State, Lookups>(&mut linker, State::lookups)?;
+    }
+    linker.allow_shadowing(false);
     Ok(linker)
 }
 
-/// Puts a note before the two interfaces that say what is granted: closed, they only answer with nothing.
+/// Puts a note before the interfaces that only answer with nothing, or that nothing can be had, where they are closed.
 fn note_what_is_looked_for(linker: &mut Linker<State>) -> wasmtime::Result<()> {
-    linker.allow_shadowing(true);
     preopens::add_to_linker::<State, WasiFilesystem>(linker, |state| {
         state.ungranted().dirs_wanted();
         state.filesystem()
@@ -184,8 +193,10 @@ fn note_what_is_looked_for(linker: &mut Linker<State>) -> wasmtime::Result<()> {
         state.ungranted().env_wanted();
         state.cli()
     })?;
-    linker.allow_shadowing(false);
-    Ok(())
+    tcp_create_socket::add_to_linker::<State, WasiSockets>(linker, |state| {
+        state.ungranted().tcp_wanted();
+        state.sockets()
+    })
 }
 
 /// An error and its causes, in one line.

@@ -86,12 +86,12 @@ impl Connect for Connector {
 
     async fn open(&self, instance: u32) -> Result<Arc<dyn Sink>, Failure> {
         let output = |stream| Output::new(&self.pipeline, &self.sink, instance, stream);
-        let wasi = self
+        let context = self
             .capabilities
             .context(output("stdout"), output("stderr"))
             .map_err(|bad| Failure::halted("grant", bad.to_string()))?;
         let opening = Opening { config: &self.config, pipeline: &self.pipeline, sink: &self.sink, instance };
-        let store = |engine| state::store(engine, wasi, &self.capabilities, &self.limits);
+        let store = |engine| state::store(engine, context, &self.capabilities, &self.limits);
         match self.component.adapter() {
             Adapter::Sink(pre) => {
                 let instance = PlainInstance::open(pre, store(pre.engine()), opening).await?;

@@ -66,9 +66,9 @@ fn wait(engine: &Engine, adapter: &Adapter) -> Result<Said, String> {
 async fn ask(engine: &Engine, adapter: &Adapter) -> Result<Said, String> {
     let closed = Capabilities::new("", "describe", &Allow::default(), &BTreeMap::new()).map_err(|e| e.to_string())?;
     let output = |stream| Output::new("", "describe", 0, stream);
-    let wasi = closed.context(output("stdout"), output("stderr")).map_err(|e| e.to_string())?;
+    let context = closed.context(output("stdout"), output("stderr")).map_err(|e| e.to_string())?;
     let limits = Limits { memory: MEMORY, cpu: CPU };
-    let (mut store, cpu) = state::store(engine, wasi, &closed, &limits);
+    let (mut store, cpu) = state::store(engine, context, &closed, &limits);
     let asked = async {
         let store = &mut store;
         wasmtime::Result::Ok(match adapter {

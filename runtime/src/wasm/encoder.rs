@@ -85,8 +85,8 @@ impl Encoder for WasmEncoder {
 
     async fn open(&self) -> Result<Box<dyn Encode>, Failure> {
         let output = |stream| Output::new(&self.pipeline, &self.sink, 0, stream);
-        let wasi = self.closed.inert(output("stdout"), output("stderr"));
-        let (mut store, cpu) = state::store(self.pre.engine(), wasi, &self.closed, &self.limits);
+        let context = self.closed.inert(output("stdout"), output("stderr"));
+        let (mut store, cpu) = state::store(self.pre.engine(), context, &self.closed, &self.limits);
         let opening = events::Opening { config: &self.config, pipeline: &self.pipeline, sink: &self.sink, instance: 0 };
         let opened = async {
             let guest = self.pre.instantiate_async(&mut store).await?;

@@ -27,11 +27,14 @@ pub(super) const GRANT_DIRS: &str = "allow.dirs = [{ host = \"…\", guest = \"/
 /// The line that opens environment variables.
 pub(super) const GRANT_ENV: &str = "allow.env = [\"NAME\"]";
 
+/// The line that opens connections.
+pub(super) const GRANT_TCP: &str = "allow.tcp = [\"HOST:PORT\"]";
+
 /// By the beginning of the name; the first that fits counts.
 const INTERFACES: &[(&str, &str, Option<&str>)] = &[
     ("wasi:http/", "send HTTP requests", Some("allow.http = [{ to = \"https://…\" }]")),
     ("wasi:filesystem/", "read or write files", Some(GRANT_DIRS)),
-    ("wasi:sockets/", "open connections and look up names", None),
+    ("wasi:sockets/", "open connections and look up names", Some(GRANT_TCP)),
     ("wasi:cli/environment", "read environment variables", Some(GRANT_ENV)),
     ("wasi:cli/", "print, which becomes log records", None),
     ("wasi:clocks/", "read clocks and wait", None),

@@ -60,6 +60,8 @@ fn empty_object() -> Value {
 pub struct Allow {
     /// Where it may send requests.
     pub http: Vec<AllowHttp>,
+    /// Where it may connect to over TCP: a name or an address, and a port, such as `redis.internal:6379`.
+    pub tcp: Vec<String>,
     /// Directories of the host that it sees.
     pub dirs: Vec<AllowDir>,
     /// Names of environment variables that it sees.
@@ -165,6 +167,7 @@ mod tests {
             config = { measurement = "quake" }
             [allow]
             http = [{ to = "https://a.example", headers = { Authorization = "Token t" } }, "http://b.example"]
+            tcp = ["redis.internal:6379"]
             dirs = [{ host = "/var/lib/quakes", guest = "/out", access = "read-write" }]
             env = ["TZ"]
             [limits]
@@ -175,6 +178,7 @@ mod tests {
         .unwrap();
         assert_eq!(settings.allow.http[0].headers["Authorization"].reveal(), "Token t");
         assert_eq!(settings.allow.http[1].to, "http://b.example");
+        assert_eq!(settings.allow.tcp, ["redis.internal:6379"]);
         assert_eq!(settings.allow.dirs[0].access, Access::ReadWrite);
         assert_eq!(settings.limits.memory, 64 << 20);
         assert_eq!(settings.limits.cpu, Duration::from_millis(500));

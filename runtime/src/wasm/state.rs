@@ -1,13 +1,15 @@
 //! What belongs to one store: its capabilities and its limits.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use wasmtime::component::ResourceTable;
 use wasmtime::{Engine, Store, UpdateDeadline};
+use wasmtime_wasi::sockets::WasiSocketsCtxView;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
-use super::capabilities::{Capabilities, Hooks, Ungranted};
+use super::capabilities::{Capabilities, Connections, Context, Hooks, Ungranted, View};
 use super::limits::{Cpu, Memory};
 use super::settings::Limits;
 use super::trap;
@@ -23,6 +25,9 @@ pub(super) struct State {
     wasi: WasiCtx,
     http: WasiHttpCtx,
     hooks: Hooks,
+    connections: Connections,
+    /// The names whose addresses are being asked for, by the resource that gives them.
+    asked: HashMap<u32, String>,
     ungranted: Ungranted,
     table: ResourceTable,
     memory: Memory,
@@ -32,6 +37,12 @@ impl State {
     /// What the guest has nothing of.
     pub(super) fn ungranted(&self) -> &Ungranted {
         &self.ungranted
+    }
+
+    /// For looking names up.
+    pub(super) fn lookups(&mut self) -> View<'_> {
+        let State { wasi, table, connections, asked, .. } = self;
+        View { sockets: WasiSocketsCtxView { ctx: wasi.sockets(), table }, connections, asked }
     }
 
     /// What the limits of memory have seen.
@@ -48,7 +59,7 @@ impl State {
 /// A store whose guest gives way at every tick, and ends when it has spent its time on the processor.
 pub(super) fn store(
     engine: &Engine,
-    wasi: WasiCtx,
+    context: Context,
     capabilities: &Capabilities,
     limits: &Limits,
 ) -> (Store<State>, Arc<Cpu>) {
@@ -56,7 +67,10 @@ pub(super) fn store(
     table.set_max_capacity(MAX_RESOURCES);
     let memory = Memory::new(limits.memory);
     let (hooks, ungranted) = (capabilities.hooks(), capabilities.ungranted());
-    let mut store = Store::new(engine, State { wasi, http: WasiHttpCtx::new(), hooks, ungranted, table, memory });
+    let Context { wasi, connections } = context;
+    let (http, asked) = (WasiHttpCtx::new(), HashMap::new());
+    let state = State { wasi, http, hooks, connections, asked, ungranted, table, memory };
+    let mut store = Store::new(engine, state);
     store.limiter(|state| &mut state.memory);
     store.set_hostcall_fuel(MAX_LIFTED);
     store.set_max_component_handles(MAX_RESOURCES);

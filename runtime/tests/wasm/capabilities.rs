@@ -1,6 +1,8 @@
 //! What guests may use, and what they may not.
 
 use std::collections::BTreeMap;
+use std::io::{Read, Write};
+use std::net::TcpListener;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
@@ -9,7 +11,7 @@ use sump::sink::{Connect, Sink};
 use sump::wasm::{Access, Allow, AllowDir, ConnectError, Settings};
 use tempfile::TempDir;
 
-use crate::guests::{PLAIN, batch, doing, said, settings};
+use crate::guests::{CONCURRENT, PLAIN, batch, connect, doing, said, settings};
 
 async fn opened(config: serde_json::Value, allow: Allow, env: &[(&str, &str)]) -> Arc<dyn Sink> {
     let env: BTreeMap<String, String> = env.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
@@ -21,8 +23,10 @@ async fn opened(config: serde_json::Value, allow: Allow, env: &[(&str, &str)]) -
 async fn nothing_is_open_by_default() {
     let events = batch(&["a"]);
     assert_eq!(said(&doing("env").await, &events).await, "env: ");
-    assert_eq!(said(&doing("tcp").await, &events).await, "tcp: Some(PermissionDenied)");
-    assert_eq!(said(&doing("lookup").await, &events).await, "lookup: true");
+    let connects = opened(json!({ "write": "tcp", "to": "127.0.0.1:1" }), Allow::default(), &[]).await;
+    assert_eq!(said(&connects, &events).await, "tcp: Err(PermissionDenied)");
+    let looks_up = opened(json!({ "write": "lookup", "name": "localhost" }), Allow::default(), &[]).await;
+    assert_eq!(said(&looks_up, &events).await, "lookup: false");
     let read = opened(json!({ "write": "read-dir", "file": "/etc/passwd" }), Allow::default(), &[]).await;
     assert!(said(&read, &events).await.contains("Err("));
 }
@@ -84,4 +88,49 @@ async fn a_directory_that_is_not_there_is_told_before_anything_starts() {
     let settings = Settings { allow: Allow { dirs: vec![dir], ..Allow::default() }, ..settings(json!({})) };
     let error = PLAIN.connect("p", "s", &settings, &BTreeMap::new(), NonZeroUsize::MIN).err().unwrap();
     assert!(matches!(error, ConnectError::Grant(_)) && error.to_string().contains("create it"), "{error}");
+}
+
+/// Answers each connection with what came over it, backwards.
+fn backwards() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let (mut stream, mut said) = (stream.unwrap(), Vec::new());
+            stream.read_to_end(&mut said).unwrap();
+            said.reverse();
+            stream.write_all(&said).unwrap();
+        }
+    });
+    port
+}
+
+#[tokio::test]
+async fn a_connection_goes_where_it_is_granted_by_address_or_name() {
+    let (port, other) = (backwards(), backwards());
+    let said_by = async |to: String, allow: String| {
+        let allow = Allow { tcp: vec![allow], ..Allow::default() };
+        said(&opened(json!({ "write": "tcp", "to": to }), allow, &[]).await, &batch(&["abc"])).await
+    };
+    let address = |port| format!("127.0.0.1:{port}");
+    let name = |port| format!("localhost:{port}");
+    assert_eq!(said_by(address(port), address(port)).await, "tcp: Ok(\"cba\")");
+    assert_eq!(said_by(name(port), name(port)).await, "tcp: Ok(\"cba\")");
+    assert_eq!(said_by(address(other), address(port)).await, "tcp: Err(PermissionDenied)");
+    assert_eq!(said_by(name(other), name(port)).await, "tcp: Err(PermissionDenied)");
+    assert_eq!(said_by(address(port), name(port)).await, "tcp: Err(PermissionDenied)", "nobody looked the name up");
+    assert!(said_by(name(port), address(port)).await.starts_with("tcp: Err("), "no name is granted");
+}
+
+#[tokio::test]
+async fn names_are_looked_up_in_the_async_world_as_they_are_granted() {
+    let events = batch(&["lookup"]);
+    let found = async |allow: &str| {
+        let allow = Allow { tcp: vec![allow.into()], ..Allow::default() };
+        let settings = Settings { allow, ..settings(json!({})) };
+        said(&connect(&CONCURRENT, &settings).open(0).await.unwrap(), &events).await
+    };
+    let addresses = found("localhost:1").await;
+    assert!(addresses.starts_with("lookup: Ok([IpAddress::"), "{addresses}");
+    assert!(found("other.example:1").await.contains("PermanentResolverFailure"));
 }

@@ -184,6 +184,7 @@ fn the_command_line() {
         component: "sinks/out.wasm",
         set: &strings(&["measurement", "a.b=1", "a.b=2", "a.b.c=3"]),
         allow_http: &strings(&["https://a"]),
+        allow_tcp: &[],
         allow_dir: &strings(&["/tmp", "/a:/b:rx"]),
         allow_env: &[],
     })

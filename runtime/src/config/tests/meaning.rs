@@ -137,6 +137,7 @@ fn the_command_line_is_a_configuration() {
         component: "sinks/my out.wasm",
         set: &strings(&["measurement=a=b", "a.b=1", "ratio=0.5", "tags=x, y", "on=yes", "name=5"]),
         allow_http: &strings(&["https://a.example"]),
+        allow_tcp: &strings(&["redis.internal:6379"]),
         allow_dir: &strings(&["/tmp:/out:rw", "/etc:/etc"]),
         allow_env: &strings(&["TZ"]),
     })
@@ -162,7 +163,10 @@ fn the_command_line_is_a_configuration() {
         }))
     );
     let SinkKind::Wasm(settings) = &pipeline.sinks[0].kind else { panic!("a wasm sink") };
-    assert_eq!(settings.allow.dirs.len(), 2);
+    assert_eq!(
+        (settings.allow.dirs.len(), settings.allow.tcp.as_slice()),
+        (2, &["redis.internal:6379".to_owned()][..])
+    );
     let error = plan.error_at("main", "my_out", "/config/a/b", "`1` is not text");
     assert_eq!(format!("{error:?}"), "command line:1:60: `1` is not text");
 }

@@ -11,6 +11,17 @@ pub(super) fn is_public(address: IpAddr) -> bool {
     }
 }
 
+/// Whether an address is of a private network (RFC 1918, RFC 4193), or of a provider's between its customers (RFC 6598).
+pub(super) fn is_private_network(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(address) => {
+            let [a, b, ..] = address.octets();
+            address.is_private() || (a == 100 && (64..128).contains(&b))
+        }
+        IpAddr::V6(address) => address.is_unique_local(),
+    }
+}
+
 fn is_public_v4(address: Ipv4Addr) -> bool {
     let [a, b, c, _] = address.octets();
     let shared = a == 100 && (64..128).contains(&b);

@@ -7,6 +7,34 @@ use std::task::{Poll, Waker};
 
 wit_bindgen::generate!({ path: "../../../wit", world: "async-sink-component" });
 
+mod names {
+    //! As much of WASI 0.3 as looks names up.
+    wit_bindgen::generate!({
+        inline: "
+            package wasi:sockets@0.3.0;
+            interface types {
+                type ipv4-address = tuple<u8, u8, u8, u8>;
+                type ipv6-address = tuple<u16, u16, u16, u16, u16, u16, u16, u16>;
+                variant ip-address { ipv4(ipv4-address), ipv6(ipv6-address) }
+            }
+            interface ip-name-lookup {
+                use types.{ip-address};
+                variant error-code {
+                    access-denied,
+                    invalid-argument,
+                    name-unresolvable,
+                    temporary-resolver-failure,
+                    permanent-resolver-failure,
+                    other(option<string>),
+                }
+                resolve-addresses: async func(name: string) -> result<list<ip-address>, error-code>;
+            }
+            world looks-up { import ip-name-lookup; }
+        ",
+    });
+    pub use wasi::sockets::ip_name_lookup::resolve_addresses;
+}
+
 use exports::sump::sink::async_sink::{Batch, Context, Description, Failure, Guest, Opening, Report};
 use sump::sink::events::FailureKind;
 
@@ -87,6 +115,10 @@ async fn obey(batch: Batch) -> Result<Report, Failure> {
         b"spin" => spin(),
         b"sleep" => std::thread::sleep(std::time::Duration::from_secs(3600)),
         b"trap" => panic!("no"),
+        b"lookup" => {
+            let found = names::resolve_addresses("localhost".into()).await;
+            return Err(failure(FailureKind::Rejected, "lookup", format!("{found:?}")));
+        }
         b"transient" => return Err(failure(FailureKind::Transient(None), "busy", "come back".into())),
         _ => {}
     }

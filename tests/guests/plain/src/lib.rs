@@ -5,6 +5,7 @@
 mod request;
 
 use std::cell::RefCell;
+use std::io::{Read, Write};
 
 wit_bindgen::generate!({ path: "../../../wit", world: "sink-component" });
 
@@ -38,8 +39,15 @@ fn reach(batch: &Batch) -> Option<Failure> {
             Some(failure(FailureKind::Rejected, "write", format!("{:?}", done.map_err(|error| error.kind()))))
         }
         "tcp" => {
-            let done = std::net::TcpStream::connect("127.0.0.1:1").map_err(|error| error.kind());
-            Some(failure(FailureKind::Rejected, "tcp", format!("{:?}", done.err())))
+            let answer = || -> std::io::Result<String> {
+                let mut stream = std::net::TcpStream::connect(setting("to"))?;
+                stream.write_all(&batch.payload.bytes)?;
+                stream.shutdown(std::net::Shutdown::Write)?;
+                let mut answer = String::new();
+                stream.read_to_string(&mut answer)?;
+                Ok(answer)
+            };
+            Some(failure(FailureKind::Rejected, "tcp", format!("{:?}", answer().map_err(|error| error.kind()))))
         }
         "http" => {
             let (method, url, token) = (setting("method"), setting("url"), setting("token"));
@@ -49,8 +57,8 @@ fn reach(batch: &Batch) -> Option<Failure> {
         }
         "lookup" => {
             use std::net::ToSocketAddrs;
-            let done = ("localhost", 80).to_socket_addrs();
-            Some(failure(FailureKind::Rejected, "lookup", format!("{}", done.is_err())))
+            let done = (setting("name"), 80).to_socket_addrs();
+            Some(failure(FailureKind::Rejected, "lookup", format!("{}", done.is_ok())))
         }
         _ => None,
     }
