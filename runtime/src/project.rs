@@ -12,6 +12,7 @@ mod language;
 mod python;
 mod template;
 mod toolchain;
+mod typescript;
 
 pub use build::{BuildError, Order, build};
 pub use component::EncodeError;

@@ -3,6 +3,7 @@
 
 use std::ffi::OsString;
 use std::fs;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -24,10 +25,11 @@ struct Language {
     tests: fn(&Path) -> Vec<Command>,
 }
 
-const LANGUAGES: [Language; 3] = [
+const LANGUAGES: [Language; 4] = [
     Language { name: "go", marker: "go.mod", install: install_go, tests: test_go },
     Language { name: "c", marker: "Makefile", install: install_c, tests: test_c },
     Language { name: "python", marker: "pyproject.toml", install: install_python, tests: test_python },
+    Language { name: "typescript", marker: "package.json", install: install_typescript, tests: test_typescript },
 ];
 
 /// What Python's projects are tested and built with, in an environment of its own in the user's cache folder. The
@@ -83,7 +85,7 @@ fn projects(language: &Language) -> Result<Vec<(PathBuf, bool)>> {
 
 /// What tools keep between runs goes where it goes for the user, whatever they are told of caches.
 fn environment() -> Result<Vec<(&'static str, OsString)>> {
-    let mut path = vec![python_environment()?.join("bin")];
+    let mut path = vec![python_environment()?.join("bin"), root().join("node_modules/.bin")];
     path.extend(std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()));
     Ok(vec![
         ("GOCACHE", cache_folder()?.join("go").into()),
@@ -164,6 +166,59 @@ fn test_python(project: &Path) -> Vec<Command> {
         commands.push(python(&["-m", "pytest", "-q", "-p", "no:cacheprovider"]));
     }
     commands
+}
+
+/// The packages that the SDK's own `package.json` asks for, in the versions of its lock file, in a folder of the user's
+/// cache for each such file.
+fn node_packages() -> Result<PathBuf> {
+    let lock = root().join("guest-sdk/typescript/package-lock.json");
+    let mut hasher = DefaultHasher::new();
+    fs::read(&lock).with_context(|| format!("cannot read {}", lock.display()))?.hash(&mut hasher);
+    Ok(cache_folder()?.join(format!("node-{:016x}", hasher.finish())))
+}
+
+fn install_typescript() -> Result<()> {
+    tools::programs(&[("node", "nodejs"), ("npm", "npm")])?;
+    let folder = node_packages()?;
+    let ready = folder.join("ready");
+    if !ready.is_file() {
+        note(format!("installing the packages of guest-sdk/typescript into {}", folder.display()));
+        fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+        for file in ["package.json", "package-lock.json"] {
+            fs::copy(root().join("guest-sdk/typescript").join(file), folder.join(file))
+                .with_context(|| format!("cannot copy {file} to {}", folder.display()))?;
+        }
+        let mut install = command::command("npm", &["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--silent"]);
+        run(install.current_dir(&folder))?;
+        // What was interrupted is begun again.
+        fs::write(&ready, "").with_context(|| format!("cannot write {}", ready.display()))?;
+    }
+    link_packages(&folder.join("node_modules"))
+}
+
+/// Puts the packages where Node looks for those of every project in this clone, and the clone's own SDK beside them.
+fn link_packages(packages: &Path) -> Result<()> {
+    let place = root().join("node_modules");
+    fs::create_dir_all(&place).with_context(|| format!("cannot make {}", place.display()))?;
+    for package in fs::read_dir(packages).with_context(|| format!("cannot read {}", packages.display()))? {
+        let package = package?;
+        link(&package.path(), &place.join(package.file_name()))?;
+    }
+    link(&root().join("guest-sdk/typescript"), &place.join("sump-sdk"))
+}
+
+fn link(target: &Path, place: &Path) -> Result<()> {
+    if fs::read_link(place).is_ok_and(|there| there == target) {
+        return Ok(());
+    }
+    fs::remove_file(place).ok();
+    std::os::unix::fs::symlink(target, place).with_context(|| format!("cannot link {}", place.display()))
+}
+
+fn test_typescript(project: &Path) -> Vec<Command> {
+    let mut npm = command::command("npm", &["test", "--silent"]);
+    npm.current_dir(project).envs(environment().unwrap_or_default());
+    vec![npm]
 }
 
 fn name(project: &Path) -> &str {

@@ -7,7 +7,7 @@ use std::{fs, io};
 use serde_json::Value;
 
 use super::component::{self, EncodeError};
-use super::{Language, Tool, ToolError, Unrecognised, c, go, python};
+use super::{Language, Tool, ToolError, Unrecognised, c, go, python, typescript};
 
 /// What to build.
 #[derive(Debug)]
@@ -46,6 +46,9 @@ pub enum BuildError {
         /// What it says.
         name: String,
     },
+    /// The same, in another language.
+    #[error("{path}: `main` names the module with the sink, such as \"src/sink.ts\", and there is none", path = .0.display())]
+    NoMain(PathBuf),
     /// What it made is no component.
     #[error(transparent)]
     Encode(#[from] EncodeError),
@@ -78,6 +81,7 @@ pub fn build(order: &Order) -> Result<(Language, PathBuf), BuildError> {
         Language::Go => build_go(&folder, &output)?,
         Language::C => c::build(&folder, &absolute(&output)?)?,
         Language::Python => python::build(&folder, &absolute(&output)?)?,
+        Language::TypeScript => typescript::build(&folder, &absolute(&output)?)?,
     }
     Ok((language, output))
 }

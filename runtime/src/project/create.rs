@@ -77,12 +77,16 @@ const TAKEN_IN_PYTHON: &str = "\
     global if import in is json lambda logging nonlocal not or pass pytest raise return sump sump-entry \
     sump-sdk test tests try typing while with wit-world yield";
 
+/// Packages that a project depends on: it can't be one of them itself.
+const TAKEN_IN_TYPESCRIPT: &str = "esbuild sump-sdk tsx typescript";
+
 /// Names that mean something else in a language.
 fn is_reserved(name: &str, language: Language) -> bool {
     let taken = match language {
         Language::Rust => TAKEN_IN_RUST,
         Language::Go => "main test",
         Language::Python => TAKEN_IN_PYTHON,
+        Language::TypeScript => TAKEN_IN_TYPESCRIPT,
         // What is in a file of its own name, and no more.
         Language::C => "",
     };
@@ -175,6 +179,7 @@ mod tests {
         assert!(refused("type", Language::Rust).contains("in rust: choose another name, such as `my-type`"));
         assert!(refused("class", Language::Python).contains("in python"));
         assert!(refused("sump-sdk", Language::Python).contains("in python"));
+        assert!(refused("esbuild", Language::TypeScript).contains("in typescript"));
         assert!(parent.path().read_dir().unwrap().next().is_none());
     }
 

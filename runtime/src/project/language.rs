@@ -13,6 +13,8 @@ pub enum Language {
     Go,
     /// `guest-sdk/python`.
     Python,
+    /// `guest-sdk/typescript`.
+    TypeScript,
     /// `guest-sdk/c`.
     C,
 }
@@ -26,7 +28,7 @@ pub struct Unrecognised {
 
 impl Language {
     /// All of them.
-    pub const ALL: [Language; 4] = [Language::Rust, Language::Go, Language::Python, Language::C];
+    pub const ALL: [Language; 5] = [Language::Rust, Language::Go, Language::Python, Language::TypeScript, Language::C];
 
     /// Its name, as people type it.
     pub fn name(self) -> &'static str {
@@ -34,6 +36,7 @@ impl Language {
             Language::Rust => "rust",
             Language::Go => "go",
             Language::Python => "python",
+            Language::TypeScript => "typescript",
             Language::C => "c",
         }
     }
@@ -44,6 +47,7 @@ impl Language {
             Language::Rust => "Cargo.toml",
             Language::Go => "go.mod",
             Language::Python => "pyproject.toml",
+            Language::TypeScript => "package.json",
             // Last of all: projects in other languages have one too.
             Language::C => "Makefile",
         }

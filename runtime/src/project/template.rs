@@ -45,7 +45,7 @@ macro_rules! file {
 }
 
 /// One row for each language and shape.
-const TEMPLATES: [Template; 5] = [
+const TEMPLATES: [Template; 6] = [
     Template {
         language: Language::Rust,
         shape: Shape::Sink,
@@ -109,6 +109,19 @@ const TEMPLATES: [Template; 5] = [
         ],
         run: RUN_SINK,
     },
+    Template {
+        language: Language::TypeScript,
+        shape: Shape::Sink,
+        files: &[
+            file!(".gitignore", "typescript/gitignore"),
+            file!("README.md", "typescript/README.md"),
+            file!("package.json", "typescript/package.json"),
+            file!("tsconfig.json", "typescript/tsconfig.json"),
+            file!("src/sink.ts", "typescript/sink.ts"),
+            file!("test/sink.test.ts", "typescript/sink.test.ts"),
+        ],
+        run: RUN_SINK,
+    },
 ];
 
 const RUN_SINK: &str = "echo '{\"id\": 1}' | sump run build/{{name}}.wasm --set prefix=quake";
@@ -123,6 +136,10 @@ impl Template {
             (Language::Go, _) => {
                 "calls can't overlap in one instance until Go's own runtime can wait within a component: leave `--async` \
                  out, and use `concurrency`, which takes an instance for each call"
+            }
+            (Language::TypeScript, _) => {
+                "its toolchain can't let calls overlap in one instance yet: leave `--async` out; within a call, `process` and \
+                 `write` may be `async` as they are, and `concurrency` takes an instance for each call"
             }
             _ => {
                 "its SDK lets no calls overlap in one instance yet: leave `--async` out, and use `concurrency`, which takes \
@@ -180,5 +197,11 @@ mod tests {
         let tool = Tool::of(Language::Python).find(|tool| tool.program == "componentize-py").unwrap();
         let line = format!("componentize-py=={}", tool.tested.as_deref().unwrap());
         assert!(installed.lines().any(|given| given == line), "{line}");
+
+        let template = Template::of(Language::TypeScript, Shape::Sink).unwrap();
+        let (_, package) = template.files.iter().find(|(path, _)| *path == "package.json").unwrap();
+        let tool = Tool::of(Language::TypeScript).find(|tool| tool.install.contains("componentize-js")).unwrap();
+        let entry = format!("\"@bytecodealliance/componentize-js\": \"{}\"", tool.tested.as_deref().unwrap());
+        assert!(package.contains(&entry), "{entry}");
     }
 }

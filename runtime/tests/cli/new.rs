@@ -21,6 +21,9 @@ fn a_project_is_made_where_one_is_and_named_everywhere() {
     new(&dir, &["other", "--lang", "python"]).with(0);
     assert!(dir.has("other/other.py") && dir.has("other/tests/test_other.py"));
 
+    new(&dir, &["third", "--lang", "typescript"]).with(0);
+    assert!(dir.read("third/package.json").contains("\"name\": \"third\"") && dir.has("third/src/sink.ts"));
+
     new(&dir, &["shape", "--lang", "rust", "--encoder"]).with(0);
     assert!(dir.read("shape/src/lib.rs").contains("impl Encoder for"));
     new(&dir, &["many", "--lang", "rust", "--async"]).with(0);
@@ -35,9 +38,10 @@ fn what_can_not_be_made_is_told_with_the_way_out_and_leaves_nothing() {
     refused(&["a", "--lang", "go", "--async"], "error: go: calls can't overlap in one instance");
     refused(&["a", "--lang", "python", "--async"], "use `concurrency`");
     refused(&["a", "--lang", "python", "--encoder"], "write it in Rust");
+    refused(&["a", "--lang", "typescript", "--async"], "`process` and `write` may be `async` as they are");
     refused(&["a", "--lang", "c"], "error: c: there is no template for it yet");
     refused(&["a", "--lang", "rust", "--encoder", "--async"], "cannot be used with");
-    refused(&["a", "--lang", "cobol"], "[possible values: rust, go, python, c]");
+    refused(&["a", "--lang", "cobol"], "[possible values: rust, go, python, typescript, c]");
     refused(&["../a", "--lang", "go"], "is no name for a project");
     refused(&["match", "--lang", "rust"], "such as `my-match`");
     refused(&["taken", "--lang", "go"], "taken: is there already");

@@ -13,11 +13,16 @@ const GUESTS: [&str; 2] = ["example-sinks/", "tests/guests/"];
 const OUTSIDERS: [&str; 3] = ["example-sinks/", "guest-sdk/", "tests/guests/"];
 
 /// The files that show which other language a project is in.
-const MARKERS: [&str; 3] = ["go.mod", "pyproject.toml", "Makefile"];
+const MARKERS: [&str; 4] = ["go.mod", "pyproject.toml", "package.json", "Makefile"];
 
 /// What shows that a file has a test in it, by the end of its name.
-const TESTS: [(&str, &str); 4] =
-    [(".rs", "#[test]"), ("_test.go", "func Test"), (".py", "def test_"), ("_test.c", "SUMP_CHECK")];
+const TESTS: [(&str, &str); 5] = [
+    (".rs", "#[test]"),
+    ("_test.go", "func Test"),
+    (".py", "def test_"),
+    (".test.ts", "test("),
+    ("_test.c", "SUMP_CHECK"),
+];
 
 /// The folder of a manifest; the root has none.
 fn folder(manifest: &File) -> Option<&str> {
