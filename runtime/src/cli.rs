@@ -15,6 +15,7 @@ mod progress;
 mod replay;
 mod run;
 mod summary;
+mod test;
 
 use std::io::IsTerminal;
 use std::process::ExitCode;
@@ -29,8 +30,8 @@ use args::{Args, Command};
 enum Exit {
     /// Everything is final.
     Done = 0,
-    /// Some events went to the dead letters, and `--strict` was given.
-    DeadLetters = 1,
+    /// Some events went to the dead letters, and `--strict` was given; or a test failed.
+    NotAll = 1,
     /// Wrong usage or configuration.
     Usage = 2,
     /// A defect, or something that should never fail did.
@@ -54,6 +55,7 @@ pub fn main() -> ExitCode {
         Command::Inspect(args) => inspect::inspect(&args),
         Command::New(args) => new::new(&args),
         Command::Build(args) => build::build(&args),
+        Command::Test(args) => test::test(&args),
         Command::Replay(args) => replay::replay(&args),
     };
     match done {

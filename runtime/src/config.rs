@@ -3,6 +3,7 @@
 //! What is wrong is reported all at once, each with its place and what would be accepted. TOML and INI are two
 //! notations for the same tree, and files that are named later lie over earlier ones.
 
+mod apart;
 mod check;
 mod command_line;
 mod de;
@@ -19,6 +20,7 @@ mod tests;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+pub use apart::{places_of, read_toml, text_of};
 pub use command_line::{CommandLine, from_command_line};
 pub use diagnostic::{Diagnostic, Style, render};
 pub use document::Environment;
@@ -39,17 +41,9 @@ pub fn load(paths: &[PathBuf], environment: Environment) -> Checked {
     let mut problems = Vec::new();
     let mut texts = Vec::new();
     for path in paths {
-        match std::fs::read(path).map(String::from_utf8) {
-            Ok(Ok(contents)) => texts.push(Text::new(path.to_string_lossy(), contents)),
-            Ok(Err(error)) => {
-                let at = error.utf8_error().valid_up_to();
-                let message = format!("`{}` is not UTF-8 text: byte {at} is not", path.display());
-                problems.push(Diagnostic::error("config::file", message).help("save it in UTF-8"));
-            }
-            Err(error) => {
-                let message = format!("`{}` can't be read: {error}", path.display());
-                problems.push(Diagnostic::error("config::file", message));
-            }
+        match text_of(path) {
+            Ok(text) => texts.push(text),
+            Err(problem) => problems.push(problem),
         }
     }
     read(&texts, environment, problems)

@@ -28,6 +28,8 @@ pub mod delivery;
 
 pub mod config;
 
+pub mod trial;
+
 pub mod pipeline;
 
 pub mod admin;

@@ -34,6 +34,8 @@ pub(super) enum Command {
     New(New),
     /// Build the component of a sink with its language's own tools
     Build(Build),
+    /// Try a sink: what every component has to bear, and the project's own cases
+    Test(Test),
     /// List, show and send again what could not be delivered, also beside a run
     #[command(subcommand)]
     Replay(Replay),
@@ -131,6 +133,29 @@ pub(super) struct Build {
     /// Where the component goes [default: build/NAME.wasm in the project, NAME being the folder's]
     #[arg(long, short, value_name = "FILE")]
     pub(super) output: Option<PathBuf>,
+}
+
+#[derive(Debug, Parser)]
+#[command(
+    after_help = "Requests go to endpoints that the cases script, and time goes on only while everybody waits: docs/testing.md.\n\
+                  Exit codes: 0 everything passed; 1 something failed; 2 wrong usage, or there is nothing to try."
+)]
+pub(super) struct Test {
+    /// The component [default: that of the project in this folder, which is built first]
+    #[arg(value_name = "SINK.wasm")]
+    pub(super) component: Option<PathBuf>,
+    /// The folder with the files of cases, TESTS/*.toml
+    #[arg(long, value_name = "DIR", default_value = "tests")]
+    pub(super) tests: PathBuf,
+    /// Try only what has this in its name
+    #[arg(long, value_name = "TEXT")]
+    pub(super) only: Option<String>,
+    /// Set a key of the configuration, where no file of cases does
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub(super) set: Vec<String>,
+    /// Let the component send HTTP requests there, where no file of cases does; they are answered here
+    #[arg(long, value_name = "URL")]
+    pub(super) allow_http: Vec<String>,
 }
 
 /// Dead letters: what could not be delivered.

@@ -156,7 +156,7 @@ pub(super) fn exit(ended: &Ended, strict: bool) -> Exit {
             if errors.iter().all(not_there) { Exit::Usage } else { Exit::Internal }
         }
         Ended { undelivered: 1.., .. } => Exit::Undelivered,
-        Ended { dead_lettered: 1.., .. } if strict => Exit::DeadLetters,
+        Ended { dead_lettered: 1.., .. } if strict => Exit::NotAll,
         _ => Exit::Done,
     }
 }

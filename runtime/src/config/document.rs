@@ -129,7 +129,8 @@ impl Document {
         alone.get(key).cloned()
     }
 
-    fn parse(text: &Arc<Text>, problems: &mut Vec<Diagnostic>) -> Table {
+    /// What one text says, its references as they are written.
+    pub(in crate::config) fn parse(text: &Arc<Text>, problems: &mut Vec<Diagnostic>) -> Table {
         match Path::new(text.name()).extension().and_then(|extension| extension.to_str()) {
             Some("toml") => toml::parse(text, problems),
             Some("conf" | "ini") => ini::parse(text, problems),

@@ -179,6 +179,11 @@ impl Encoded {
             .map_err(|error| ArrowError::from_external_error(Box::new(error)))
     }
 
+    /// What was made.
+    pub fn values(&self) -> &Values {
+        &self.values
+    }
+
     /// Events that nothing can be made of.
     pub fn refused(&self) -> &[Refusal] {
         &self.refused

@@ -14,6 +14,7 @@ use wasmtime_wasi::{Deterministic, HostMonotonicClock, HostWallClock, WasiCtx};
 use super::interfaces::{GRANT_DIRS, GRANT_ENV, GRANT_TCP};
 use super::output::Output;
 use super::settings::Allow;
+use super::stage::Stage;
 use crate::sink::{Failure, FailureKind, Outcome, WriteError};
 use crate::units::text;
 
@@ -61,6 +62,7 @@ pub(super) struct Capabilities {
     env: Vec<(String, String)>,
     http: Arc<http::Http>,
     tcp: Arc<tcp::Tcp>,
+    stage: Option<Stage>,
     denials: Arc<Denials>,
 }
 
@@ -72,19 +74,22 @@ pub(super) struct Context {
 
 impl Capabilities {
     /// Fails when a grant can't be given. `env` has the values of the variables that are granted, and perhaps others.
+    /// What is granted is that of the world, unless there is a stage.
     pub(super) fn new(
         pipeline: &str,
         sink: &str,
         allow: &Allow,
         env: &BTreeMap<String, String>,
+        stage: Option<&Stage>,
     ) -> Result<Capabilities, BadGrant> {
         let denials = Arc::new(Denials::new(pipeline, sink));
         let value = |name: &String| env.get(name).cloned().ok_or_else(|| BadGrant::Env(name.clone()));
         Ok(Capabilities {
             dirs: allow.dirs.iter().map(dirs::Grant::new).collect::<Result<_, _>>()?,
             env: allow.env.iter().map(|name| Ok((name.clone(), value(name)?))).collect::<Result<_, _>>()?,
-            http: Arc::new(http::Http::new(&allow.http, Arc::clone(&denials))?),
+            http: Arc::new(http::Http::new(&allow.http, Arc::clone(&denials), stage)?),
             tcp: Arc::new(tcp::Tcp::new(&allow.tcp, Arc::clone(&denials))?),
+            stage: stage.cloned(),
             denials,
         })
     }
@@ -101,6 +106,9 @@ impl Capabilities {
             let permitted = permitted.permits(address, used);
             Box::pin(async move { permitted })
         });
+        if let Some(stage) = &self.stage {
+            stage.set(&mut context);
+        }
         for dir in &self.dirs {
             dir.open_in(&mut context)?;
         }

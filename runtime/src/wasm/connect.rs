@@ -13,6 +13,7 @@ use super::component::{Adapter, Component};
 use super::instance::{Opening, PlainInstance};
 use super::output::Output;
 use super::settings::{Limits, Settings};
+use super::stage::Stage;
 use super::state;
 use crate::sink::{Connect, Contract, Failure, Sink};
 
@@ -51,6 +52,32 @@ impl Component {
         env: &BTreeMap<String, String>,
         concurrency: NonZeroUsize,
     ) -> Result<Connector, ConnectError> {
+        let capabilities = Capabilities::new(pipeline, sink, &settings.allow, env, None)?;
+        self.connector(pipeline, sink, settings, capabilities, concurrency)
+    }
+
+    /// The same where it is tried: what is granted leads to the stage.
+    pub fn connect_on(
+        &self,
+        stage: &Stage,
+        pipeline: &str,
+        sink: &str,
+        settings: &Settings,
+        env: &BTreeMap<String, String>,
+        concurrency: NonZeroUsize,
+    ) -> Result<Connector, ConnectError> {
+        let capabilities = Capabilities::new(pipeline, sink, &settings.allow, env, Some(stage))?;
+        self.connector(pipeline, sink, settings, capabilities, concurrency)
+    }
+
+    fn connector(
+        &self,
+        pipeline: &str,
+        sink: &str,
+        settings: &Settings,
+        capabilities: Capabilities,
+        concurrency: NonZeroUsize,
+    ) -> Result<Connector, ConnectError> {
         let overlap = match self.world() {
             World::Sink => NonZeroUsize::MIN,
             World::AsyncSink => concurrency,
@@ -64,7 +91,7 @@ impl Component {
             sink: sink.to_owned(),
             config: settings.config.to_string(),
             limits: settings.limits.clone(),
-            capabilities: Capabilities::new(pipeline, sink, &settings.allow, env)?,
+            capabilities,
             contract: Contract {
                 max_events: limit(described.max_events),
                 max_bytes: limit(described.max_bytes),

@@ -64,7 +64,8 @@ fn wait(engine: &Engine, adapter: &Adapter) -> Result<Said, String> {
 }
 
 async fn ask(engine: &Engine, adapter: &Adapter) -> Result<Said, String> {
-    let closed = Capabilities::new("", "describe", &Allow::default(), &BTreeMap::new()).map_err(|e| e.to_string())?;
+    let closed =
+        Capabilities::new("", "describe", &Allow::default(), &BTreeMap::new(), None).map_err(|e| e.to_string())?;
     let output = |stream| Output::new("", "describe", 0, stream);
     let context = closed.context(output("stdout"), output("stderr")).map_err(|e| e.to_string())?;
     let limits = Limits { memory: MEMORY, cpu: CPU };

@@ -65,7 +65,7 @@ impl Component {
             sink: sink.to_owned(),
             config: settings.config.to_string(),
             limits: settings.limits.clone(),
-            closed: Capabilities::new(pipeline, sink, &Allow::default(), &BTreeMap::new())?,
+            closed: Capabilities::new(pipeline, sink, &Allow::default(), &BTreeMap::new(), None)?,
             contract: Contract {
                 content_type: described.content_type.as_deref().map(Arc::from),
                 max_events: limit(described.max_events),

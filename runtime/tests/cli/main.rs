@@ -34,3 +34,4 @@ mod sandbox;
 mod server;
 mod stop;
 mod sump;
+mod trial;

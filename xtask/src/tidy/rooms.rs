@@ -11,7 +11,7 @@ struct Room {
 
 /// From the top down. A new room takes its place here, and says what it needs.
 #[rustfmt::skip]
-const ROOMS: [Room; 17] = [
+const ROOMS: [Room; 18] = [
     Room { name: "defect", uses: &[] },
     Room { name: "units", uses: &[] },
     Room { name: "net", uses: &["units"] },
@@ -25,10 +25,11 @@ const ROOMS: [Room; 17] = [
     Room { name: "wasm", uses: &["units", "net", "batch", "metrics", "sink"] },
     Room { name: "delivery", uses: &["defect", "units", "batch", "metrics", "expr", "envelope", "sink"] },
     Room { name: "config", uses: &["units", "kafka", "expr", "source", "sink", "wasm", "delivery"] },
+    Room { name: "trial", uses: &["units", "batch", "sink", "wasm", "delivery", "config"] },
     Room { name: "pipeline", uses: &["defect", "units", "kafka", "batch", "metrics", "expr", "envelope", "source", "sink", "wasm", "delivery", "config"] },
     Room { name: "admin", uses: &["batch", "metrics", "pipeline"] },
     Room { name: "project", uses: &[] },
-    Room { name: "cli", uses: &["units", "batch", "metrics", "expr", "envelope", "source", "sink", "wasm", "delivery", "config", "pipeline", "admin", "project"] },
+    Room { name: "cli", uses: &["units", "batch", "metrics", "expr", "envelope", "source", "sink", "wasm", "delivery", "config", "trial", "pipeline", "admin", "project"] },
 ];
 
 /// `(room, other)`: the room knows only what the other one's own file offers, its types, and none of its modules.

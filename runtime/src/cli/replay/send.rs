@@ -75,7 +75,7 @@ async fn deliver(
     say(&summary(&overview, &ended, outlook, began.elapsed()));
     Ok(match exit(&ended, args.strict) {
         // A signal came before everything was even read.
-        Exit::Done | Exit::DeadLetters if remaining(&overview, &ended, outlook) > 0 => Exit::Undelivered,
+        Exit::Done | Exit::NotAll if remaining(&overview, &ended, outlook) > 0 => Exit::Undelivered,
         exit => exit,
     })
 }

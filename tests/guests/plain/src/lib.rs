@@ -125,6 +125,15 @@ impl Guest for Component {
                 let odd = (0..rows).filter(|row| row % 2 == 1).collect();
                 Ok(Report { refused: vec![refusal(odd)], stopped_at: None })
             }
+            // What stops in order ends here.
+            "go-on" => {
+                let failure = failure(FailureKind::Transient(None), "busy", "come back".into());
+                Ok(Report { refused: vec![Refusal { events: vec![0], failure }], stopped_at: None })
+            }
+            "post-and-forget" => {
+                request::send("POST", &setting("url"), "", &batch.payload.bytes).ok();
+                Ok(all_written)
+            }
             "stop" => Ok(Report { refused: vec![refusal(vec![0])], stopped_at: Some(2) }),
             "transient" => Err(failure(FailureKind::Transient(Some(250)), "busy", "come back".into())),
             "unknown" => Err(failure(FailureKind::Unknown, "lost", "perhaps".into())),

@@ -9,6 +9,7 @@ use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::redirect;
 use wasmtime_wasi_http::Error;
 
+use super::carrier::MAX_BODY;
 use super::grant::Grant;
 use crate::net::tls;
 use crate::wasm::capabilities::{Denials, addresses};
@@ -88,7 +89,7 @@ pub(super) fn error(error: reqwest::Error) -> Error {
         return Error::DestinationIpProhibited;
     }
     if causes().any(|cause| cause.is::<http_body_util::LengthLimitError>()) {
-        return Error::HttpRequestBodySize(Some(super::MAX_BODY as u64));
+        return Error::HttpRequestBodySize(Some(MAX_BODY as u64));
     }
     if let Some(tls) = causes().find_map(|cause| cause.downcast_ref::<rustls::Error>()) {
         return match tls {

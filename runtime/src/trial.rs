@@ -1,0 +1,22 @@
+//! Components on trial: called with events that their authors write down, or that every component has to bear, and
+//! held to what they answer.
+//!
+//! A trial runs on the engine and under the limits of production. What a component is granted leads to endpoints that
+//! answer in this process, and to folders of the trial's own; time is the trial's, and goes on only while everybody waits.
+
+mod answer;
+mod bed;
+mod case;
+mod conformance;
+mod content;
+mod difference;
+mod event;
+mod happened;
+mod heard;
+mod report;
+mod script;
+mod word;
+
+pub use case::{Folder, Grants, Setup};
+pub use conformance::{REQUIREMENTS, Requirement};
+pub use report::{Cases, Suite, Trial, Verdict};

@@ -1,0 +1,234 @@
+//! A component where it is tried: what surrounds it, and the calls into it.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::time::{Instant, timeout, timeout_at};
+
+use super::case::Setup;
+use super::content::Content;
+use super::script::Script;
+use super::word::Word;
+use crate::batch::Batch;
+use crate::sink::{Connect, Encode, Encoded, Encoder, Failure, Outcome, Refusal, Sink, Turn, WriteContext, WriteError};
+use crate::units;
+use crate::wasm::{
+    Allow, AllowDir, Component, Connector, Description, EncoderSettings, Settings, Stage, WasmEncoder, World,
+};
+
+/// What pipelines and sinks of trials are called.
+const NAME: &str = "test";
+
+/// See the module.
+pub(super) struct Bed {
+    subject: Subject,
+    described: Description,
+    timeout: Duration,
+    folders: Vec<(String, TempDir)>,
+}
+
+enum Subject {
+    Sink(Connector),
+    Encoder(WasmEncoder),
+}
+
+/// An open component.
+pub(super) enum Open {
+    Sink(Arc<dyn Sink>),
+    Encoder(Box<dyn Encode>),
+}
+
+/// What became of a batch.
+#[derive(Clone, Debug)]
+pub(super) struct Answered {
+    pub(super) fate: Fate,
+    /// The values that an encoder made.
+    pub(super) values: Vec<Option<Vec<u8>>>,
+}
+
+/// What became of its events.
+#[derive(Clone, Debug)]
+pub(super) enum Fate {
+    /// The same of all of them.
+    Whole(Failure),
+    /// The same, and the instance is gone.
+    Lost(Failure),
+    /// Of each.
+    Each(Vec<Word>),
+}
+
+impl Bed {
+    /// Fails with what to tell people: where the configuration, a grant or a file is not as it has to be.
+    pub(super) fn new(
+        component: &Component,
+        setup: &Setup,
+        endpoint: &Arc<Script>,
+        files: &BTreeMap<String, Content>,
+    ) -> Result<Bed, String> {
+        let config = Value::Object(setup.config.clone());
+        if let Err(problems) = component.check_config(&config) {
+            let problems: Vec<String> = problems.iter().map(|problem| format!("`config`: {problem}")).collect();
+            return Err(problems.join("\n"));
+        }
+        let folders = folders(setup).map_err(|error| format!("there is no folder for a trial: {error}"))?;
+        for (path, content) in files {
+            let host = host_path(&folders, path).ok_or_else(|| {
+                format!("`files`: `{path}` is in no folder that the component sees: grant one in `setup.allow.dirs`")
+            })?;
+            let parent = host.parent().map_or(Ok(()), std::fs::create_dir_all);
+            parent.and_then(|()| std::fs::write(&host, content.bytes())).map_err(|error| format!("{path}: {error}"))?;
+        }
+        let subject = match component.world() {
+            World::Encoder => {
+                let settings = EncoderSettings { path: PathBuf::new(), config, limits: setup.limits.clone() };
+                Subject::Encoder(component.encoder(NAME, NAME, &settings).map_err(|error| error.to_string())?)
+            }
+            World::Sink | World::AsyncSink => {
+                let stage = Stage::new(Arc::clone(endpoint) as _, Duration::from_millis(setup.now.unsigned_abs()));
+                let dirs = setup.allow.dirs.iter().zip(&folders).map(|(folder, (guest, host))| AllowDir {
+                    host: host.path().to_owned(),
+                    guest: guest.clone(),
+                    access: folder.access,
+                });
+                let (dirs, env) = (dirs.collect(), setup.allow.env.keys().cloned().collect());
+                let allow = Allow { http: setup.allow.http.clone(), dirs, env, ..Allow::default() };
+                let settings = Settings { path: PathBuf::new(), config, allow, limits: setup.limits.clone() };
+                let env = &setup.allow.env;
+                let sink = component.connect_on(&stage, NAME, NAME, &settings, env, NonZeroUsize::MIN);
+                Subject::Sink(sink.map_err(|error| error.to_string())?)
+            }
+        };
+        Ok(Bed { subject, described: component.description().clone(), timeout: setup.timeout, folders })
+    }
+
+    pub(super) fn described(&self) -> &Description {
+        &self.described
+    }
+
+    /// Opens an instance, as the delivery does.
+    pub(super) async fn open(&self) -> Result<Open, Failure> {
+        let opened = async {
+            Ok(match &self.subject {
+                Subject::Sink(sink) => Open::Sink(sink.open(0).await?),
+                Subject::Encoder(encoder) => Open::Encoder(encoder.open().await?),
+            })
+        };
+        let late = || Failure::transient("open-timeout", format!("not opened within {}", self.within()));
+        timeout(self.timeout, opened).await.unwrap_or_else(|_| Err(late()))
+    }
+
+    /// Makes one call with a batch.
+    pub(super) async fn call(&self, open: &mut Open, batch: &Batch, attempt: u32) -> Answered {
+        let deadline = Instant::now() + self.timeout;
+        let call = async {
+            match open {
+                Open::Sink(sink) => written(batch.len(), sink.write(batch, &self.context(attempt, deadline)).await),
+                Open::Encoder(encoder) => encoded(batch.len(), encoder.encode(batch).await),
+            }
+        };
+        let late = || Failure::unknown("timeout", format!("no answer within {}", self.within()));
+        timeout_at(deadline, call).await.unwrap_or_else(|_| Answered::without_values(Fate::Lost(late())))
+    }
+
+    /// Closes an instance.
+    pub(super) async fn close(&self, open: Open) -> Result<(), Failure> {
+        let Open::Sink(sink) = open else { return Ok(()) };
+        let late = || Failure::unknown("timeout", format!("not closed within {}", self.within()));
+        timeout(self.timeout, sink.close()).await.unwrap_or_else(|_| Err(late()))
+    }
+
+    /// The files in the folders that the component sees, by the paths under which it does.
+    pub(super) fn files(&self) -> io::Result<BTreeMap<String, Vec<u8>>> {
+        let mut files = BTreeMap::new();
+        for (guest, folder) in &self.folders {
+            gather(folder.path(), guest.trim_end_matches('/'), &mut files)?;
+        }
+        Ok(files)
+    }
+
+    fn context(&self, attempt: u32, deadline: Instant) -> WriteContext {
+        WriteContext {
+            pipeline: NAME.into(),
+            sink: NAME.into(),
+            attempt,
+            deadline,
+            timeout: self.timeout,
+            ordered: true,
+            turn: Turn::default(),
+            next: None,
+        }
+    }
+
+    fn within(&self) -> String {
+        units::duration::print(self.timeout)
+    }
+}
+
+impl Answered {
+    fn without_values(fate: Fate) -> Answered {
+        Answered { fate, values: Vec::new() }
+    }
+}
+
+fn written(rows: usize, answer: Result<Outcome, WriteError>) -> Answered {
+    Answered::without_values(match answer {
+        Ok(Outcome::Written) => Fate::Each(vec![Word::Done; rows]),
+        Ok(Outcome::Partial { refused, stopped_at }) => Fate::Each(words(rows, &refused, stopped_at)),
+        Err(WriteError::Failed(failure)) => Fate::Whole(failure),
+        Err(WriteError::Lost(failure)) => Fate::Lost(failure),
+    })
+}
+
+fn encoded(rows: usize, answer: Result<Encoded, WriteError>) -> Answered {
+    match answer {
+        Ok(encoded) => Answered {
+            fate: Fate::Each(words(rows, encoded.refused(), rows)),
+            values: encoded.values().payload.iter().map(|value| value.map(<[u8]>::to_vec)).collect(),
+        },
+        Err(error) => written(rows, Err(error)),
+    }
+}
+
+fn words(rows: usize, refused: &[Refusal], stopped_at: usize) -> Vec<Word> {
+    let mut words: Vec<Word> =
+        (0..rows).map(|row| if row < stopped_at { Word::Done } else { Word::NotTried }).collect();
+    for Refusal { rows, failure } in refused {
+        for row in rows.iter() {
+            words[row as usize] = Word::of(failure);
+        }
+    }
+    words
+}
+
+/// An empty folder for each that is granted.
+fn folders(setup: &Setup) -> io::Result<Vec<(String, TempDir)>> {
+    setup.allow.dirs.iter().map(|folder| Ok((folder.guest.clone(), TempDir::new()?))).collect()
+}
+
+/// Where a file is that the component knows under a path.
+fn host_path(folders: &[(String, TempDir)], path: &str) -> Option<PathBuf> {
+    let inside = |guest: &str| path.strip_prefix(guest.trim_end_matches('/'))?.strip_prefix('/');
+    let (folder, rest) = folders.iter().find_map(|(guest, folder)| Some((folder, inside(guest)?)))?;
+    let is_plain = !rest.split('/').any(|part| matches!(part, "" | "." | ".."));
+    is_plain.then(|| folder.path().join(rest))
+}
+
+fn gather(folder: &Path, guest: &str, files: &mut BTreeMap<String, Vec<u8>>) -> io::Result<()> {
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?;
+        let path = format!("{guest}/{}", entry.file_name().to_string_lossy());
+        match entry.file_type()? {
+            kind if kind.is_dir() => gather(&entry.path(), &path, files)?,
+            kind if kind.is_file() => drop(files.insert(path, std::fs::read(entry.path())?)),
+            // A link leads wherever the component wanted: what is there is none of the case's.
+            _ => {}
+        }
+    }
+    Ok(())
+}

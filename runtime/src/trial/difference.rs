@@ -1,0 +1,218 @@
+//! What happened, held against what is expected.
+
+use std::collections::BTreeMap;
+use std::fmt::Display;
+
+use super::bed::Fate;
+use super::case::{Expect, Outcome, Request};
+use super::content::{Content, shown};
+use super::happened::{Happened, Told};
+use super::script::Asked;
+use super::word::Word;
+
+/// Every difference, each in words for people. Empty where everything is as it is expected.
+pub(super) fn differences(expect: &Expect, happened: &Happened) -> Vec<String> {
+    let mut found = Vec::new();
+    end("open", expect.open.as_ref(), happened.open.as_ref(), &mut found);
+    if let Some(fate) = &happened.fate {
+        if let Some(outcome) = &expect.outcome {
+            found.extend(outcome_differs(outcome, fate));
+        }
+        if let Some(values) = &expect.values {
+            lists("value", values, &happened.values, value_differs, &mut found);
+        }
+    } else if expect.open.is_some() && (expect.outcome.is_some() || expect.values.is_some()) {
+        found.push("where opening fails there is no outcome: take `outcome` and `values` out".to_owned());
+    }
+    end("close", expect.close.as_ref(), happened.close.as_ref(), &mut found);
+    if let Some(requests) = &expect.requests {
+        lists("request", requests, &happened.requests, request_differs, &mut found);
+    }
+    for (number, asked) in (1..).zip(&happened.requests).filter(|(_, asked)| !asked.answered) {
+        found.push(format!("request {number}: `answers` has none for it: {} {}", asked.method, asked.url));
+    }
+    found.extend(happened.unused.iter().map(|number| format!("answer {number}: no request came for it")));
+    if let Some(files) = &expect.files {
+        files_differ(files, &happened.files, &mut found);
+    }
+    if let Some(lines) = &expect.log {
+        lists("line", lines, &happened.printed, line_differs, &mut found);
+    }
+    found
+}
+
+fn differs(expected: impl Display, found: impl Display) -> String {
+    format!("expected {expected}, found {found}")
+}
+
+/// How a call that answers with nothing else ended.
+fn end(what: &str, expected: Option<&Word>, happened: Option<&Told>, found: &mut Vec<String>) {
+    match (expected, happened) {
+        (Some(expected), Some(told)) if expected.fits(&told.word) => {}
+        (Some(expected), Some(told)) => found.push(format!("{what}: {}", differs(expected, &told.message))),
+        (Some(expected), None) => found.push(format!("{what}: {}", differs(expected, "that it succeeded"))),
+        (None, Some(told)) => found.push(format!("{what}: it failed: {}", told.message)),
+        (None, None) => {}
+    }
+}
+
+fn outcome_differs(expected: &Outcome, fate: &Fate) -> Option<String> {
+    let fits = match (expected, fate) {
+        (Outcome::All(word), Fate::Whole(failure) | Fate::Lost(failure)) => word.fits(&Word::of(failure)),
+        (Outcome::All(word), Fate::Each(words)) => words.iter().all(|found| word.fits(found)),
+        (Outcome::Each(_), Fate::Whole(_) | Fate::Lost(_)) => false,
+        (Outcome::Each(expected), Fate::Each(words)) => {
+            expected.len() == words.len() && expected.iter().zip(words).all(|(expected, found)| expected.fits(found))
+        }
+    };
+    let list = |words: &[Word]| words.iter().map(|word| format!("\"{word}\"")).collect::<Vec<_>>().join(", ");
+    let expected = match expected {
+        Outcome::All(word) => format!("\"{word}\""),
+        Outcome::Each(words) => format!("[{}]", list(words)),
+    };
+    let happened = match fate {
+        Fate::Whole(failure) => format!("\"{}\" of the whole batch: {}", Word::of(failure), failure.message),
+        Fate::Lost(failure) => format!("\"{}\", and the instance lost: {}", Word::of(failure), failure.message),
+        Fate::Each(words) => format!("[{}]", list(words)),
+    };
+    (!fits).then(|| format!("outcome: {}", differs(expected, happened)))
+}
+
+/// Two lists, item by item.
+fn lists<E, F>(
+    what: &str,
+    expected: &[E],
+    happened: &[F],
+    differs: impl Fn(&E, &F) -> Vec<String>,
+    found: &mut Vec<String>,
+) {
+    for (number, (expected, happened)) in (1..).zip(expected.iter().zip(happened)) {
+        found.extend(differs(expected, happened).iter().map(|difference| format!("{what} {number}: {difference}")));
+    }
+    if expected.len() != happened.len() {
+        found.push(format!("{what}s: expected {} of them, found {}", expected.len(), happened.len()));
+    }
+}
+
+fn value_differs(expected: &Content, found: &Option<Vec<u8>>) -> Vec<String> {
+    match found {
+        Some(found) if expected.fits(found) => Vec::new(),
+        Some(found) => vec![differs(expected, shown(found))],
+        None => vec![differs(expected, "a tombstone")],
+    }
+}
+
+fn line_differs(expected: &String, found: &String) -> Vec<String> {
+    if expected == found { Vec::new() } else { vec![differs(format!("{expected:?}"), format!("{found:?}"))] }
+}
+
+fn request_differs(expected: &Request, asked: &Asked) -> Vec<String> {
+    let Request { method, url, headers, body } = expected;
+    let mut found = Vec::new();
+    for (expected, asked) in [(method, &asked.method), (url, &asked.url)] {
+        found.extend(expected.as_ref().filter(|expected| *expected != asked).map(|expected| differs(expected, asked)));
+    }
+    for (name, value) in headers {
+        let is = asked.headers.get(name).map_or("none", |value| value.to_str().unwrap_or("bytes that are no text"));
+        if is != value {
+            found.push(format!("header `{name}`: {}", differs(value, is)));
+        }
+    }
+    if let Some(body) = body.as_ref().filter(|body| !body.fits(&asked.body)) {
+        found.push(format!("body: {}", differs(body, shown(&asked.body))));
+    }
+    found
+}
+
+fn files_differ(expected: &BTreeMap<String, Content>, happened: &BTreeMap<String, Vec<u8>>, found: &mut Vec<String>) {
+    for (path, content) in expected {
+        match happened.get(path) {
+            Some(is) if content.fits(is) => {}
+            Some(is) => found.push(format!("file `{path}`: {}", differs(content, shown(is)))),
+            None => found.push(format!("file `{path}`: it is not there")),
+        }
+    }
+    for (path, content) in happened.iter().filter(|(path, _)| !expected.contains_key(*path)) {
+        found.push(format!("file `{path}`: nobody expects it: {}", shown(content)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderMap;
+
+    use super::*;
+    use crate::sink::Failure;
+
+    fn happened() -> Happened {
+        let mut headers = HeaderMap::new();
+        headers.insert("a", "b".parse().unwrap());
+        let asked =
+            Asked { method: "POST".into(), url: "http://a/".into(), headers, body: b"{}".into(), answered: true };
+        Happened {
+            open: None,
+            fate: Some(Fate::Each(vec![Word::Done, "rejected: bad".parse().unwrap()])),
+            values: vec![Some(b"v".to_vec()), None],
+            close: None,
+            requests: vec![asked],
+            unused: Vec::new(),
+            files: [("/out/a".to_owned(), b"a".to_vec())].into(),
+            printed: vec!["line".to_owned()],
+            warned: Vec::new(),
+        }
+    }
+
+    fn told(expect: &str, happened: &Happened) -> String {
+        differences(&toml::from_str(expect).unwrap(), happened).join("\n")
+    }
+
+    #[test]
+    fn what_is_not_said_may_be_anything() {
+        assert_eq!(told("", &happened()), "");
+        let all = "outcome = ['written', 'rejected']\nlog = ['line']\nfiles = { '/out/a' = 'a' }\n\
+                   requests = [{ method = 'POST', url = 'http://a/', headers = { A = 'b' }, body.json = {} }]";
+        assert_eq!(told(all, &happened()), "");
+    }
+
+    #[test]
+    fn every_difference_is_told() {
+        let all = "outcome = 'written'\nvalues = ['w', 'x']\nlog = ['line', 'more']\nfiles = { '/out/b' = '' }\nopen = 'halted'\n\
+                   requests = [{ method = 'GET', url = 'http://b/', headers = { c = 'd' }, body = '' }]\nclose = 'unknown'";
+        let expected = [
+            "open: expected halted, found that it succeeded",
+            "outcome: expected \"written\", found [\"written\", \"rejected: bad\"]",
+            "value 1: expected \"w\", found \"v\"",
+            "value 2: expected \"x\", found a tombstone",
+            "close: expected unknown, found that it succeeded",
+            "request 1: expected GET, found POST",
+            "request 1: expected http://b/, found http://a/",
+            "request 1: header `c`: expected d, found none",
+            "request 1: body: expected \"\", found \"{}\"",
+            "file `/out/b`: it is not there",
+            "file `/out/a`: nobody expects it: \"a\"",
+            "lines: expected 2 of them, found 1",
+        ];
+        assert_eq!(told(all, &happened()), expected.join("\n"));
+    }
+
+    #[test]
+    fn what_nobody_thought_of_is_told_even_where_nothing_is_expected() {
+        let failed = |failure: Failure| Some(Told { word: Word::of(&failure), message: failure.to_string() });
+        let mut requests = happened().requests;
+        requests[0].answered = false;
+        let odd = Happened {
+            open: failed(Failure::halted("config", "no")),
+            close: failed(Failure::unknown("lost", "perhaps")),
+            unused: vec![2],
+            requests,
+            ..happened()
+        };
+        let expected = [
+            "open: it failed: halted (config): no",
+            "close: it failed: unknown (lost): perhaps",
+            "request 1: `answers` has none for it: POST http://a/",
+            "answer 2: no request came for it",
+        ];
+        assert_eq!(told("", &odd), expected.join("\n"));
+    }
+}

@@ -1,0 +1,79 @@
+//! A case, carried out.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::bed::{Bed, Fate};
+use super::case::{Case, Setup};
+use super::event;
+use super::heard::Heard;
+use super::script::{Asked, Script};
+use super::word::Word;
+use crate::wasm::Component;
+
+/// What happened in a case.
+#[derive(Debug)]
+pub(super) struct Happened {
+    /// How opening failed.
+    pub(super) open: Option<Told>,
+    /// What became of the batch.
+    pub(super) fate: Option<Fate>,
+    pub(super) values: Vec<Option<Vec<u8>>>,
+    /// How closing failed.
+    pub(super) close: Option<Told>,
+    pub(super) requests: Vec<Asked>,
+    /// The numbers of answers that nobody asked for.
+    pub(super) unused: Vec<usize>,
+    pub(super) files: BTreeMap<String, Vec<u8>>,
+    pub(super) printed: Vec<String>,
+    /// What the runtime said of it.
+    pub(super) warned: Vec<String>,
+}
+
+/// A failure, in the words of cases and in those of people.
+#[derive(Clone, Debug)]
+pub(super) struct Told {
+    pub(super) word: Word,
+    pub(super) message: String,
+}
+
+/// Carries it out. Fails with what is wrong with the case itself.
+pub(super) fn carry_out(component: &Component, setup: &Setup, case: &Case) -> Result<Happened, String> {
+    let mut setup = setup.clone();
+    setup.config.extend(case.config.clone());
+    setup.timeout = case.timeout.unwrap_or(setup.timeout);
+    let batch = event::batch(&case.events, setup.now).map_err(|error| format!("`events`: {error}"))?;
+    let heard = Heard::default();
+    let happened = heard.during(|| {
+        still_time()?.block_on(async {
+            let endpoint = Arc::new(Script::new(case.answers.clone()));
+            let bed = Bed::new(component, &setup, &endpoint, &case.files)?;
+            let (mut fate, mut values, mut close) = (None, Vec::new(), None);
+            let open = match bed.open().await {
+                Ok(mut open) => {
+                    let answered = bed.call(&mut open, &batch, case.attempt.get()).await;
+                    if !matches!(answered.fate, Fate::Lost(_)) {
+                        close = bed.close(open).await.err();
+                    }
+                    (fate, values) = (Some(answered.fate), answered.values);
+                    None
+                }
+                Err(failure) => Some(failure),
+            };
+            let told = |failure: crate::sink::Failure| Told { word: Word::of(&failure), message: failure.to_string() };
+            let files = bed.files().map_err(|error| format!("the files that it wrote can't be read: {error}"))?;
+            let (open, close, requests) = (open.map(told), close.map(told), endpoint.take_asked());
+            let (unused, printed, warned) = (endpoint.unused(), Vec::new(), Vec::new());
+            Ok(Happened { open, fate, values, close, requests, unused, files, printed, warned })
+        })
+    });
+    // What is printed last is told when the instance is gone.
+    let records = heard.take();
+    happened.map(|happened| Happened { printed: records.printed, warned: records.warned, ..happened })
+}
+
+/// A runtime whose clock goes on only while everybody waits: what would take minutes takes no time, and always the same.
+pub(super) fn still_time() -> Result<tokio::runtime::Runtime, String> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build();
+    runtime.map_err(|error| format!("there is no runtime: {error}"))
+}

@@ -1,0 +1,105 @@
+//! What surrounds a component that is tried, in place of the world: endpoints that answer in this process, clocks that go
+//! with the runtime's, and chance that is the same each time.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ::http::{Request, Response};
+use async_trait::async_trait;
+use bytes::Bytes;
+use http_body_util::combinators::UnsyncBoxBody;
+use tokio::time::Instant;
+use wasmtime_wasi::{Deterministic, HostMonotonicClock, HostWallClock, WasiCtxBuilder};
+
+/// What the monotonic clock says at first: language runtimes take one that says 0 for broken.
+const BEGUN: Duration = Duration::from_secs(1);
+/// Bytes that are drawn before they come again.
+const DRAWN: usize = 4 << 10;
+
+/// The body of an answer, which may end before it is whole.
+pub type AnswerBody = UnsyncBoxBody<Bytes, NoAnswer>;
+
+/// Answers requests in place of the network.
+#[async_trait]
+pub trait Endpoint: Send + Sync {
+    /// Answers one request that a grant covers, as it would be sent: with a whole URL, and the headers that the host adds.
+    async fn answer(&self, request: Request<Bytes>) -> Result<Response<AnswerBody>, NoAnswer>;
+}
+
+/// Why there is no answer, or no more of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NoAnswer {
+    /// The name leads nowhere.
+    #[error("there is no such host")]
+    NoHost,
+    /// Nothing was sent.
+    #[error("the connection was refused")]
+    Refused,
+    /// What was sent may have arrived.
+    #[error("the connection was reset")]
+    Reset,
+}
+
+/// See the module. Cloning gives the same one.
+#[derive(Clone)]
+pub struct Stage {
+    endpoint: Arc<dyn Endpoint>,
+    /// What the wall clock says at `origin`, since the Unix epoch.
+    began: Duration,
+    origin: Instant,
+}
+
+impl Stage {
+    /// Its clocks go on as those of the async runtime that it is made in do, from `began` on, which is since the Unix epoch.
+    pub fn new(endpoint: Arc<dyn Endpoint>, began: Duration) -> Stage {
+        Stage { endpoint, began, origin: Instant::now() }
+    }
+
+    pub(super) fn endpoint(&self) -> &Arc<dyn Endpoint> {
+        &self.endpoint
+    }
+
+    /// Gives an instance its clocks and its chance.
+    pub(super) fn set(&self, context: &mut WasiCtxBuilder) {
+        let clock = || Clock { began: self.began, origin: self.origin };
+        let drawn = || {
+            let mut chance = fastrand::Rng::with_seed(0);
+            Deterministic::new(std::iter::repeat_with(|| chance.u8(..)).take(DRAWN).collect())
+        };
+        context.wall_clock(clock()).monotonic_clock(clock());
+        context.secure_random(drawn()).insecure_random(drawn()).insecure_random_seed(0);
+    }
+}
+
+impl fmt::Debug for Stage {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.debug_struct("Stage").field("began", &self.began).finish_non_exhaustive()
+    }
+}
+
+/// The runtime's clock, which a test may have stopped.
+struct Clock {
+    began: Duration,
+    origin: Instant,
+}
+
+impl HostWallClock for Clock {
+    fn resolution(&self) -> Duration {
+        Duration::from_nanos(1)
+    }
+
+    fn now(&self) -> Duration {
+        self.began + self.origin.elapsed()
+    }
+}
+
+impl HostMonotonicClock for Clock {
+    fn resolution(&self) -> u64 {
+        1
+    }
+
+    fn now(&self) -> u64 {
+        u64::try_from((BEGUN + self.origin.elapsed()).as_nanos()).unwrap_or(u64::MAX)
+    }
+}
