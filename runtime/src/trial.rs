@@ -6,6 +6,7 @@
 
 mod answer;
 mod bed;
+mod bless;
 mod case;
 mod conformance;
 mod content;
@@ -13,10 +14,12 @@ mod difference;
 mod event;
 mod happened;
 mod heard;
+mod junit;
 mod report;
 mod script;
 mod word;
 
 pub use case::{Folder, Grants, Setup};
 pub use conformance::{REQUIREMENTS, Requirement};
+pub use junit::junit;
 pub use report::{Cases, Suite, Trial, Verdict};

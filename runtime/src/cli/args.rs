@@ -150,6 +150,12 @@ pub(super) struct Test {
     /// Try only what has this in its name
     #[arg(long, value_name = "TEXT")]
     pub(super) only: Option<String>,
+    /// Write down what happens as what is expected, in the files of cases
+    #[arg(long)]
+    pub(super) bless: bool,
+    /// Write the results to a file, in the XML of JUnit
+    #[arg(long, value_name = "FILE")]
+    pub(super) junit: Option<PathBuf>,
     /// Set a key of the configuration, where no file of cases does
     #[arg(long, value_name = "KEY=VALUE")]
     pub(super) set: Vec<String>,

@@ -6,9 +6,9 @@ use std::time::Instant;
 use anyhow::Context;
 
 use super::{Exit, args, environment, result, say, say_problems};
-use crate::config::{self, CommandLine, SinkKind, text_of};
-use crate::project::{self, Order};
-use crate::trial::{Cases, Setup, Suite, Trial, Verdict};
+use crate::config::{self, CommandLine, Diagnostic, SinkKind, text_of};
+use crate::project::{self, BuildError, Order};
+use crate::trial::{Cases, Setup, Suite, Trial, Verdict, junit};
 use crate::units;
 use crate::wasm::{Component, Host};
 
@@ -17,55 +17,59 @@ const HEARD: usize = 20;
 
 pub(super) fn test(args: &args::Test) -> anyhow::Result<Exit> {
     let begun = Instant::now();
-    let path = match component(args) {
+    let unusable = |error: &dyn std::fmt::Display| {
+        say(&format!("error: {error}\n"));
+        Ok(Exit::Usage)
+    };
+    let path = match project_or(args.component.as_deref()) {
         Ok(path) => path,
-        Err(error) => {
-            say(&format!("error: {error}\n"));
-            return Ok(Exit::Usage);
-        }
+        Err(error) => return unusable(&error),
     };
     let component = match Host::new(environment::compiled_folder()?)?.load(&path) {
         Ok(component) => component,
-        Err(error) => {
-            say(&format!("error: {error}\n"));
+        Err(error) => return unusable(&error),
+    };
+    let plan = files(&args.tests).and_then(|files| Ok((setup(args, &path, &component, files.is_empty())?, files)));
+    let (plain, files) = match plan {
+        Ok(plan) => plan,
+        Err(problems) => {
+            say_problems(&problems);
             return Ok(Exit::Usage);
         }
     };
-    let Some(files) = files(&args.tests)? else { return Ok(Exit::Usage) };
-    let Some(plain) = setup(args, &path, &component, files.is_empty()) else { return Ok(Exit::Usage) };
     let trial = Trial { component: &component, only: args.only.as_deref() };
-    let suites = run(trial, &files, plain.as_ref())?;
+    let suites = run(trial, &files, plain.as_ref(), args.bless)?;
+    if let Some(path) = &args.junit {
+        std::fs::write(path, junit(&suites)).with_context(|| format!("{} can't be written", path.display()))?;
+    }
     let verdicts = || suites.iter().flat_map(|suite| &suite.verdicts);
     let failed = verdicts().filter(|verdict| !verdict.passed()).count();
     let passed = verdicts().count() - failed;
-    result(&format!("\n{passed} passed, {failed} failed in {}\n", units::duration::about(begun.elapsed())))?;
-    match (passed, failed) {
-        (0, 0) => {
-            say("error: there is nothing to try: no name has what `--only` says\n");
-            Ok(Exit::Usage)
-        }
-        (_, 0) => Ok(Exit::Done),
-        _ => Ok(Exit::NotAll),
+    if passed + failed == 0 {
+        return unusable(&"there is nothing to try: no name has what `--only` says");
     }
+    result(&format!("\n{passed} passed, {failed} failed in {}\n", units::duration::about(begun.elapsed())))?;
+    Ok(if failed == 0 { Exit::Done } else { Exit::NotAll })
 }
 
-/// The component's file. Without one, that of the project in this folder, built.
-fn component(args: &args::Test) -> Result<PathBuf, project::BuildError> {
-    match &args.component {
-        Some(path) => Ok(path.clone()),
+/// The component that was named, else that of the project in this folder, built.
+pub(super) fn project_or(component: Option<&Path>) -> Result<PathBuf, BuildError> {
+    match component {
+        Some(path) => Ok(path.to_owned()),
         None => project::build(&Order { folder: ".".into(), output: None }).map(|(_, path)| path),
     }
 }
 
-/// The files of cases, by name. None where one of them can't be read, which is told.
-fn files(folder: &Path) -> anyhow::Result<Option<Vec<Cases>>> {
-    let mut paths = Vec::new();
-    if folder.is_dir() {
-        let entries = std::fs::read_dir(folder).with_context(|| format!("{} can't be read", folder.display()))?;
-        for entry in entries {
-            paths.push(entry?.path());
-        }
+/// The files of cases in a folder, by name. None is there where there is no folder.
+fn files(folder: &Path) -> Result<Vec<Cases>, Vec<Diagnostic>> {
+    if !folder.is_dir() {
+        return Ok(Vec::new());
     }
+    let entries = std::fs::read_dir(folder).and_then(|entries| entries.collect::<Result<Vec<_>, _>>());
+    let entries = entries.map_err(|error| {
+        vec![Diagnostic::error("trial::cases", format!("`{}` can't be read: {error}", folder.display()))]
+    })?;
+    let mut paths: Vec<PathBuf> = entries.iter().map(std::fs::DirEntry::path).collect();
     paths.retain(|path| path.extension().is_some_and(|extension| extension == "toml"));
     paths.sort();
     let (mut files, mut problems) = (Vec::new(), Vec::new());
@@ -75,47 +79,54 @@ fn files(folder: &Path) -> anyhow::Result<Option<Vec<Cases>>> {
             Err(more) => problems.extend(more),
         }
     }
-    say_problems(&problems);
-    Ok(problems.is_empty().then_some(files))
+    if problems.is_empty() { Ok(files) } else { Err(problems) }
 }
 
-/// How the component is set up by the command line: `Some(None)` where files do that. None where it is wrong, which is
-/// told.
-fn setup(args: &args::Test, path: &Path, component: &Component, alone: bool) -> Option<Option<Setup>> {
-    if !alone && args.set.is_empty() && args.allow_http.is_empty() {
-        return Some(None);
+/// How the command line sets the component up. Where files do that and it says nothing, there is no such setup.
+fn setup(
+    args: &args::Test,
+    path: &Path,
+    component: &Component,
+    is_alone: bool,
+) -> Result<Option<Setup>, Vec<Diagnostic>> {
+    if !is_alone && args.set.is_empty() && args.allow_http.is_empty() {
+        return Ok(None);
     }
     let path = path.to_string_lossy();
     let (set, allow_http) = (args.set.as_slice(), args.allow_http.as_slice());
-    let line = CommandLine { component: &path, set, allow_http, allow_dir: &[], allow_env: &[] };
-    let plan = match config::from_command_line(&line) {
-        Ok((plan, _)) => plan,
-        Err(problems) => {
-            say_problems(&problems);
-            return None;
-        }
-    };
+    let line = CommandLine { component: &path, set, allow_http, ..CommandLine::default() };
+    let (plan, _) = config::from_command_line(&line)?;
     let mut setup = Setup::default();
-    for (pipeline, sink) in
-        plan.pipelines.iter().flat_map(|pipeline| pipeline.sinks.iter().map(move |sink| (pipeline, sink)))
-    {
-        let SinkKind::Wasm(settings) = &sink.kind else { continue };
-        let schema = component.description().config_schema.as_ref();
-        let config = plan.config_of(&pipeline.name, &sink.name, schema).unwrap_or_else(|| settings.config.clone());
-        setup.config = config.as_object().cloned().unwrap_or_default();
-        setup.allow.http = settings.allow.http.clone();
+    for pipeline in &plan.pipelines {
+        for sink in &pipeline.sinks {
+            let SinkKind::Wasm(settings) = &sink.kind else { continue };
+            let schema = component.description().config_schema.as_ref();
+            let config = plan.config_of(&pipeline.name, &sink.name, schema).unwrap_or_else(|| settings.config.clone());
+            setup.config = config.as_object().cloned().unwrap_or_default();
+            setup.allow.http = settings.allow.http.clone();
+        }
     }
-    Some(Some(setup))
+    Ok(Some(setup))
 }
 
-fn run(trial: Trial, files: &[Cases], plain: Option<&Setup>) -> anyhow::Result<Vec<Suite>> {
+/// Tries everything, and shows each as it ends. What is blessed is written into its file.
+fn run(trial: Trial, files: &[Cases], plain: Option<&Setup>, bless: bool) -> anyhow::Result<Vec<Suite>> {
     let mut suites = Vec::new();
     // What can't be printed is told once, at the end.
     let mut printed = Ok(());
     let mut told = |text: String| printed = std::mem::replace(&mut printed, Ok(())).and_then(|()| result(&text));
     for cases in files {
         told(format!("\n{}\n", cases.name()));
-        suites.push(trial.cases(cases, &mut |verdict| told(line(verdict))));
+        let mut ended = |verdict: &Verdict| told(line(verdict));
+        if bless {
+            let (suite, text) = trial.bless(cases, &mut ended);
+            if suite.verdicts.iter().any(|verdict| verdict.blessed) {
+                std::fs::write(cases.name(), text).with_context(|| format!("{} can't be written", cases.name()))?;
+            }
+            suites.push(suite);
+        } else {
+            suites.push(trial.cases(cases, &mut ended));
+        }
     }
     let mut known: Vec<&Setup> = Vec::new();
     for cases in files {
@@ -138,7 +149,8 @@ fn run(trial: Trial, files: &[Cases], plain: Option<&Setup>) -> anyhow::Result<V
 fn line(verdict: &Verdict) -> String {
     let took = units::duration::about(verdict.took);
     if verdict.passed() {
-        return format!("  ok      {} ({took})\n", verdict.name);
+        let word = if verdict.blessed { "BLESSED" } else { "ok     " };
+        return format!("  {word} {} ({took})\n", verdict.name);
     }
     let place = verdict.place.as_ref().map(|place| format!(" at {place}")).unwrap_or_default();
     let mut text = format!("  FAILED  {} ({took}){place}\n", verdict.name);

@@ -69,7 +69,8 @@ mod tests {
     fn all_mistakes_are_told_with_their_places() {
         let text = Text::new("a.toml", "[[item]]\nname = 1\n[[item]]\nnam = \"b\"\n[[item]]\nname = \"${X}\"\n".into());
         let told = render(&read_toml::<File>(&text, "a list of items").unwrap_err(), Style::Plain);
-        for part in ["a.toml:2:8", "expected text", "a.toml:4:1", "unknown key `nam`", "`item[1].name` is missing"] {
+        for part in ["a.toml:2:8", "does not take `1`", "a.toml:4:1", "unknown key `nam`", "`item[1].name` is missing"]
+        {
             assert!(told.contains(part), "{part}: {told}");
         }
         let text = Text::new("a.toml", "[[item]]\nname = \"${X}\"\n\n[[item]]\nname = \"\"\n".into());

@@ -10,35 +10,74 @@ use super::happened::{Happened, Told};
 use super::script::Asked;
 use super::word::Word;
 
+/// Something that may be expected, by its key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Part {
+    Open,
+    Outcome,
+    Values,
+    Close,
+    Requests,
+    Files,
+    Log,
+}
+
+impl Part {
+    /// In the order in which they are told and written.
+    pub(super) const ALL: [Part; 7] =
+        [Part::Open, Part::Outcome, Part::Values, Part::Close, Part::Requests, Part::Files, Part::Log];
+
+    /// What it is called in files.
+    pub(super) fn key(self) -> &'static str {
+        match self {
+            Part::Open => "open",
+            Part::Outcome => "outcome",
+            Part::Values => "values",
+            Part::Close => "close",
+            Part::Requests => "requests",
+            Part::Files => "files",
+            Part::Log => "log",
+        }
+    }
+
+    /// Every difference in it.
+    pub(super) fn differences(self, expect: &Expect, happened: &Happened) -> Vec<String> {
+        let mut found = Vec::new();
+        match self {
+            Part::Open => end("open", expect.open.as_ref(), happened.open.as_ref(), &mut found),
+            Part::Close => end("close", expect.close.as_ref(), happened.close.as_ref(), &mut found),
+            Part::Outcome => {
+                let answered = expect.outcome.as_ref().zip(happened.fate.as_ref());
+                found.extend(answered.and_then(|(outcome, fate)| outcome_differs(outcome, fate)));
+            }
+            Part::Values if happened.fate.is_some() => {
+                lists("value", expect.values.as_deref(), &happened.values, value_differs, &mut found);
+            }
+            Part::Values => {}
+            Part::Requests => {
+                lists("request", expect.requests.as_deref(), &happened.requests, request_differs, &mut found);
+            }
+            Part::Files => expect.files.iter().for_each(|files| files_differ(files, &happened.files, &mut found)),
+            Part::Log => lists("line", expect.log.as_deref(), &happened.printed, line_differs, &mut found),
+        }
+        found
+    }
+}
+
 /// Every difference, each in words for people. Empty where everything is as it is expected.
 pub(super) fn differences(expect: &Expect, happened: &Happened) -> Vec<String> {
-    let mut found = Vec::new();
-    end("open", expect.open.as_ref(), happened.open.as_ref(), &mut found);
-    if let Some(fate) = &happened.fate {
-        if let Some(outcome) = &expect.outcome {
-            found.extend(outcome_differs(outcome, fate));
-        }
-        if let Some(values) = &expect.values {
-            lists("value", values, &happened.values, value_differs, &mut found);
-        }
-    } else if expect.open.is_some() && (expect.outcome.is_some() || expect.values.is_some()) {
-        found.push("where opening fails there is no outcome: take `outcome` and `values` out".to_owned());
-    }
-    end("close", expect.close.as_ref(), happened.close.as_ref(), &mut found);
-    if let Some(requests) = &expect.requests {
-        lists("request", requests, &happened.requests, request_differs, &mut found);
-    }
-    for (number, asked) in (1..).zip(&happened.requests).filter(|(_, asked)| !asked.answered) {
-        found.push(format!("request {number}: `answers` has none for it: {} {}", asked.method, asked.url));
-    }
-    found.extend(happened.unused.iter().map(|number| format!("answer {number}: no request came for it")));
-    if let Some(files) = &expect.files {
-        files_differ(files, &happened.files, &mut found);
-    }
-    if let Some(lines) = &expect.log {
-        lists("line", lines, &happened.printed, line_differs, &mut found);
-    }
+    let mut found: Vec<String> = Part::ALL.iter().flat_map(|part| part.differences(expect, happened)).collect();
+    found.extend(oddities(happened));
     found
+}
+
+/// What nobody can expect: requests without an answer, and answers without a request.
+pub(super) fn oddities(happened: &Happened) -> Vec<String> {
+    let unanswered = (1..).zip(&happened.requests).filter(|(_, asked)| !asked.answered);
+    let unanswered = unanswered
+        .map(|(number, asked)| format!("request {number}: `answers` has none for it: {} {}", asked.method, asked.url));
+    let unused = happened.unused.iter().map(|number| format!("answer {number}: no request came for it"));
+    unanswered.chain(unused).collect()
 }
 
 fn differs(expected: impl Display, found: impl Display) -> String {
@@ -78,14 +117,15 @@ fn outcome_differs(expected: &Outcome, fate: &Fate) -> Option<String> {
     (!fits).then(|| format!("outcome: {}", differs(expected, happened)))
 }
 
-/// Two lists, item by item.
+/// Two lists, item by item, where one is expected.
 fn lists<E, F>(
     what: &str,
-    expected: &[E],
+    expected: Option<&[E]>,
     happened: &[F],
     differs: impl Fn(&E, &F) -> Vec<String>,
     found: &mut Vec<String>,
 ) {
+    let Some(expected) = expected else { return };
     for (number, (expected, happened)) in (1..).zip(expected.iter().zip(happened)) {
         found.extend(differs(expected, happened).iter().map(|difference| format!("{what} {number}: {difference}")));
     }

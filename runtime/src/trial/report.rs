@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::bless::Blessing;
 use super::case::{CaseFile, Setup};
 use super::conformance::{self, REQUIREMENTS};
-use super::difference::differences;
+use super::difference::{differences, oddities};
 use super::event::Given;
 use super::happened::carry_out;
 use crate::config::{Diagnostic, Place, Text, places_of, read_toml};
@@ -31,6 +32,8 @@ pub struct Verdict {
     pub problems: Vec<String>,
     /// What the component printed, and what the runtime said of it.
     pub heard: Vec<String>,
+    /// What is expected was written anew.
+    pub blessed: bool,
     /// How long it took, by the clock on the wall.
     pub took: Duration,
 }
@@ -80,21 +83,41 @@ pub struct Trial<'a> {
 impl Trial<'_> {
     /// The cases of a file. `ended` hears of each as soon as it is over.
     pub fn cases(&self, cases: &Cases, ended: &mut dyn FnMut(&Verdict)) -> Suite {
+        self.each_case(cases, None, ended)
+    }
+
+    /// The same, and what happens is what is expected from now on: the file's new text.
+    pub fn bless(&self, cases: &Cases, ended: &mut dyn FnMut(&Verdict)) -> (Suite, String) {
+        let mut blessing = Blessing::begin(cases.text.contents());
+        let suite = self.each_case(cases, blessing.as_mut(), ended);
+        (suite, blessing.map_or_else(|| cases.text.contents().to_owned(), Blessing::finish))
+    }
+
+    fn each_case(&self, cases: &Cases, mut blessing: Option<&mut Blessing>, ended: &mut dyn FnMut(&Verdict)) -> Suite {
         let mut verdicts = Vec::new();
-        for (case, place) in cases.file.cases.iter().zip(&cases.places).filter(|(case, _)| self.is_meant(&case.name)) {
+        let all = cases.file.cases.iter().zip(&cases.places).enumerate();
+        for (index, (case, place)) in all.filter(|(_, (case, _))| self.is_meant(&case.name)) {
             let begun = Instant::now();
-            let (problems, heard) = match carry_out(self.component, &cases.file.setup, case) {
+            let (mut problems, mut heard, mut blessed) = (Vec::new(), Vec::new(), false);
+            match carry_out(self.component, &cases.file.setup, case) {
                 Ok(happened) => {
-                    let problems = match &case.expect {
+                    problems = match &case.expect {
                         Some(expect) => differences(expect, &happened),
-                        None => vec!["it says nothing of what is expected: add `expect`".to_owned()],
+                        None => {
+                            vec!["it says nothing of what is expected: add `expect`, or let `--bless` do it".to_owned()]
+                        }
                     };
-                    (problems, [happened.printed, happened.warned].concat())
+                    if let Some(blessing) = blessing.as_deref_mut().filter(|_| !problems.is_empty()) {
+                        blessing.bless(index, case, &happened);
+                        problems = oddities(&happened);
+                        blessed = true;
+                    }
+                    heard = [happened.printed, happened.warned].concat();
                 }
-                Err(problem) => (vec![problem], Vec::new()),
-            };
-            let verdict =
-                Verdict { name: case.name.clone(), place: Some(place.clone()), problems, heard, took: begun.elapsed() };
+                Err(problem) => problems.push(problem),
+            }
+            let (name, place) = (case.name.clone(), Some(place.clone()));
+            let verdict = Verdict { name, place, problems, heard, blessed, took: begun.elapsed() };
             ended(&verdict);
             verdicts.push(verdict);
         }
@@ -114,8 +137,8 @@ impl Trial<'_> {
                 Ok(()) => (Vec::new(), Vec::new()),
                 Err((problem, heard)) => (vec![problem], heard),
             };
-            let verdict =
-                Verdict { name: requirement.name.to_owned(), place: None, problems, heard, took: begun.elapsed() };
+            let (name, took) = (requirement.name.to_owned(), begun.elapsed());
+            let verdict = Verdict { name, place: None, problems, heard, blessed: false, took };
             ended(&verdict);
             let goes_on = verdict.passed() || !verdicts.is_empty();
             verdicts.push(verdict);

@@ -220,3 +220,63 @@ expect.values = [
     let ended = trial(&dir, "enrich", &[]).with(0);
     assert!(ended.output.contains("\n15 passed, 0 failed in "), "{}", ended.output);
 }
+
+#[test]
+fn what_happens_is_written_down_and_all_else_left_as_it_is() {
+    let dir = Dir::new();
+    std::fs::create_dir(dir.path("tests")).unwrap();
+    let given = r#"# Kept.
+[setup]
+config = { url = "https://hooks.example.com/quakes", min_mag = 5.0 } # kept, too
+allow.http = ["https://hooks.example.com"]
+
+[[case]]
+name = "new"
+events = ['{"mag": 5.1}', 'no json']
+
+[[case]]
+name = "stale"
+events = ['{"mag": 5.1}', '{"mag": 6}']
+expect.outcome = "rejected"
+[[case.expect.requests]]
+headers = { content-type = "text/plain" }
+body.json = [{ mag = 5.0 }]
+
+[[case]]
+name = "well"
+events = ['{"mag": 5.1}']
+expect = { outcome = "written" } # kept
+"#;
+    dir.write("tests/a.toml", given);
+    let ended = trial(&dir, "http-alerts", &["--bless", "--junit", "out.xml"]).with(0);
+    for line in ["  BLESSED new (", "  BLESSED stale (", "  ok      well ("] {
+        assert!(ended.output.contains(line), "{}", ended.output);
+    }
+    let expected = given
+        .replace(
+            "'no json']\n",
+            r#"'no json']
+
+[case.expect]
+outcome = ["written", "rejected: not-json"]
+requests = [
+  { method = "POST", url = "https://hooks.example.com/quakes", headers = { content-type = "application/json", idempotency-key = "343f655233860975d46b69e5722b500c" }, body = '[{"mag": 5.1}]' },
+]
+"#,
+        )
+        .replace("\"rejected\"", "\"written\"")
+        .replace(
+            r#"[[case.expect.requests]]
+headers = { content-type = "text/plain" }
+body.json = [{ mag = 5.0 }]
+"#,
+            r#"expect.requests = [
+  { method = "POST", url = "https://hooks.example.com/quakes", headers = { content-type = "application/json" }, body = { json = [{ mag = 5.1 }, { mag = 6 }] } },
+]
+"#,
+        );
+    assert_eq!(dir.read("tests/a.toml"), expected);
+    assert!(dir.read("out.xml").contains("<testsuites name=\"sump test\" tests=\"17\" failures=\"0\""));
+    let ended = trial(&dir, "http-alerts", &[]).with(0);
+    assert!(ended.output.contains("17 passed, 0 failed"), "{}", ended.output);
+}
