@@ -12,6 +12,7 @@ CFLAGS ?= -Oz
 WARNINGS ?= -Wall -Wextra -Werror
 SANITIZE ?= -fsanitize=address,undefined -fno-sanitize-recover=all
 
+sump_target := --target=wasm32-wasi
 sump_common = -std=c11 $(WARNINGS) -I$(SUMP)/include
 sump_parts := abi config event http level
 sump_headers := $(wildcard $(SUMP)/include/*.h $(SUMP)/src/*.h *.h)
@@ -21,12 +22,23 @@ sump_headers := $(wildcard $(SUMP)/include/*.h $(SUMP)/src/*.h *.h)
 
 core: $(CORE)
 
-# The stack lies below everything else, so that one that overflows ends the call and spoils nothing.
-$(CORE): $(SOURCES) $(sump_parts:%=$(SUMP)/src/%.c) $(sump_headers)
+# By pattern and not by name, so that a file of the project's can be called like one of the SDK's.
+sump_objects := $(SOURCES:%.c=$(BUILD)/core/project/%.o) $(sump_parts:%=$(BUILD)/core/sump/%.o)
+sump_compile = $(CLANG) $(sump_target) -mbulk-memory $(sump_common) $(CFLAGS) -flto -ffunction-sections -fdata-sections -c $< -o $@
+
+# The stack lies below everything else, so that one that overflows ends the call and spoils nothing. Linking has no `-O`: with one,
+# clang has whatever `wasm-opt` there is do its part, which takes no program whose features it isn't told.
+$(CORE): $(sump_objects)
 	@mkdir -p $(@D)
-	$(CLANG) --target=wasm32-wasi -mexec-model=reactor -mbulk-memory $(sump_common) $(CFLAGS) -flto -ffunction-sections -fdata-sections \
-		-Wl,--gc-sections,--strip-all,--stack-first,-z,stack-size=262144 \
-		$(SOURCES) $(sump_parts:%=$(SUMP)/src/%.c) $(LDLIBS) -o $@
+	$(CLANG) $(sump_target) -mexec-model=reactor -flto -Wl,--gc-sections,--strip-all,--stack-first,-z,stack-size=262144 $^ $(LDLIBS) -o $@
+
+$(BUILD)/core/project/%.o: %.c $(sump_headers)
+	@mkdir -p $(@D)
+	$(sump_compile)
+
+$(BUILD)/core/sump/%.o: $(SUMP)/src/%.c $(sump_headers)
+	@mkdir -p $(@D)
+	$(sump_compile)
 
 test: $(TESTS:%.c=$(BUILD)/%)
 	@for test in $^; do ASAN_OPTIONS=detect_leaks=0 $$test || exit 1; done

@@ -12,20 +12,21 @@ use anyhow::{Context, Result, ensure};
 use crate::command::{self, cache_folder, metadata, read, root, run, succeeds, target_folder};
 use crate::guests;
 use crate::report::note;
+use crate::templates;
 use crate::tools;
 
 /// A language beside Rust that has an SDK.
-struct Language {
-    name: &'static str,
+pub(crate) struct Language {
+    pub(crate) name: &'static str,
     /// The file that every project in it has.
     marker: &'static str,
     /// Makes sure that its tools are there.
     install: fn() -> Result<()>,
     /// The commands that test a project.
-    tests: fn(&Path) -> Vec<Command>,
+    pub(crate) tests: fn(&Path) -> Vec<Command>,
 }
 
-const LANGUAGES: [Language; 4] = [
+pub(crate) const LANGUAGES: [Language; 4] = [
     Language { name: "go", marker: "go.mod", install: install_go, tests: test_go },
     Language { name: "c", marker: "Makefile", install: install_c, tests: test_c },
     Language { name: "python", marker: "pyproject.toml", install: install_python, tests: test_python },
@@ -64,7 +65,7 @@ pub(crate) fn test_and_build() -> Result<()> {
             run(&mut build)?;
         }
     }
-    Ok(())
+    templates::try_all(target)
 }
 
 /// The projects in a language, each with whether it becomes a component.
@@ -84,7 +85,7 @@ fn projects(language: &Language) -> Result<Vec<(PathBuf, bool)>> {
 }
 
 /// What tools keep between runs goes where it goes for the user, whatever they are told of caches.
-fn environment() -> Result<Vec<(&'static str, OsString)>> {
+pub(crate) fn environment() -> Result<Vec<(&'static str, OsString)>> {
     let mut path = vec![python_environment()?.join("bin"), root().join("node_modules/.bin")];
     path.extend(std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()));
     Ok(vec![

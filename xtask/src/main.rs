@@ -10,6 +10,7 @@ mod kafka;
 mod languages;
 mod peers;
 mod report;
+mod templates;
 mod test;
 #[cfg(test)]
 mod tidy;

@@ -37,7 +37,7 @@ const STEPS: [Step; 10] = [
     Step { name: "build", what: "the runtime and all tests compile", needs: &[], run: build },
     Step {
         name: "languages",
-        what: "SDKs and sinks in other languages pass their own tests and become components",
+        what: "SDKs and sinks in other languages, and what `sump new` makes, pass their own tests and become components",
         needs: &["build"],
         run: languages,
     },

@@ -52,7 +52,8 @@ pub enum NewError {
         language: Language,
     },
     /// The SDK's path has characters that files of projects can't hold.
-    #[error("{}: a path with quotes, backslashes or control characters can't stand in a project's files", .0.display())]
+    #[error("{}: a path with quotes, backslashes or control characters, or for C with blanks or one of `#$%:`, can't stand in a \
+             project's files", .0.display())]
     SdkPath(PathBuf),
     /// A file can't be written.
     #[error("{path}: {error}", path = path.display())]
@@ -140,7 +141,10 @@ fn sdk_path(new: &NewProject) -> Result<String, NewError> {
     if Language::of(&folder.join(new.language.name())).ok() != Some(new.language) {
         return Err(missing());
     }
-    let path = folder.to_str().filter(|path| !path.contains(|c: char| c.is_control() || c == '"' || c == '\\'));
+    // What `make` reads as something else.
+    let special = if new.language == Language::C { " #$%:" } else { "" };
+    let is_bad = |c: char| c.is_control() || c == '"' || c == '\\' || special.contains(c);
+    let path = folder.to_str().filter(|path| !path.contains(is_bad));
     path.map(str::to_owned).ok_or(NewError::SdkPath(folder.clone()))
 }
 
@@ -157,7 +161,7 @@ mod tests {
     #[test]
     fn a_project_is_one_that_build_knows() {
         let parent = tempfile::tempdir().unwrap();
-        for language in Language::ALL.into_iter().filter(|language| *language != Language::C) {
+        for language in Language::ALL {
             let name = format!("my-{language}");
             let folder = new_project(&order(parent.path(), &name, language, Shape::Sink)).unwrap();
             assert_eq!(folder, parent.path().join(&name));
@@ -201,5 +205,13 @@ mod tests {
         fs::write(sdk.join("go/go.mod"), "").unwrap();
         let new = NewProject { sdk, ..order(parent.path(), "a", Language::Go, Shape::Sink) };
         assert!(matches!(new_project(&new), Err(NewError::SdkPath(_))));
+
+        let sdk = parent.path().join("a b");
+        for (language, file) in [(Language::Go, "go.mod"), (Language::C, "Makefile")] {
+            fs::create_dir_all(sdk.join(language.name())).unwrap();
+            fs::write(sdk.join(language.name()).join(file), "").unwrap();
+            let new = NewProject { sdk: sdk.clone(), ..order(parent.path(), "a", language, Shape::Sink) };
+            assert_eq!(new_project(&new).is_ok(), language == Language::Go, "{language}");
+        }
     }
 }

@@ -45,7 +45,7 @@ macro_rules! file {
 }
 
 /// One row for each language and shape.
-const TEMPLATES: [Template; 6] = [
+const TEMPLATES: [Template; 8] = [
     Template {
         language: Language::Rust,
         shape: Shape::Sink,
@@ -54,6 +54,7 @@ const TEMPLATES: [Template; 6] = [
             file!("Cargo.toml", "rust/Cargo.toml"),
             file!("README.md", "rust/README.md"),
             file!("src/lib.rs", "rust/sink/lib.rs"),
+            file!("tests/cases.toml", "cases/sink.toml"),
             file!("tests/tests.rs", "rust/sink/tests.rs"),
         ],
         run: RUN_SINK,
@@ -66,6 +67,7 @@ const TEMPLATES: [Template; 6] = [
             file!("Cargo.toml", "rust/Cargo.toml"),
             file!("README.md", "rust/README.md"),
             file!("src/lib.rs", "rust/async/lib.rs"),
+            file!("tests/cases.toml", "cases/async.toml"),
             file!("tests/tests.rs", "rust/async/tests.rs"),
         ],
         run: "echo '{\"id\": 1}' | sump run build/{{name}}.wasm --set url=https://example.com/events \\\n  \
@@ -78,11 +80,12 @@ const TEMPLATES: [Template; 6] = [
             file!(".gitignore", "rust/gitignore"),
             file!("Cargo.toml", "rust/Cargo.toml"),
             file!("README.md", "rust/README.md"),
-            file!("sump.toml", "rust/encoder/sump.toml"),
+            file!("sump.toml", "encoder.toml"),
             file!("src/lib.rs", "rust/encoder/lib.rs"),
+            file!("tests/cases.toml", "cases/encoder.toml"),
             file!("tests/tests.rs", "rust/encoder/tests.rs"),
         ],
-        run: "echo '{\"id\": 1}' | sump run sump.toml",
+        run: RUN_ENCODER,
     },
     Template {
         language: Language::Go,
@@ -93,6 +96,7 @@ const TEMPLATES: [Template; 6] = [
             file!("go.mod", "go/go.mod"),
             file!("main.go", "go/main.go"),
             file!("main_test.go", "go/main_test.go"),
+            file!("tests/cases.toml", "cases/sink.toml"),
         ],
         run: RUN_SINK,
     },
@@ -105,6 +109,7 @@ const TEMPLATES: [Template; 6] = [
             file!("pyproject.toml", "python/pyproject.toml"),
             file!("requirements.txt", "python/requirements.txt"),
             file!("{{module}}.py", "python/sink.py"),
+            file!("tests/cases.toml", "cases/sink.toml"),
             file!("tests/test_{{module}}.py", "python/test_sink.py"),
         ],
         run: RUN_SINK,
@@ -118,21 +123,49 @@ const TEMPLATES: [Template; 6] = [
             file!("package.json", "typescript/package.json"),
             file!("tsconfig.json", "typescript/tsconfig.json"),
             file!("src/sink.ts", "typescript/sink.ts"),
-            file!("test/sink.test.ts", "typescript/sink.test.ts"),
+            file!("tests/cases.toml", "cases/sink.toml"),
+            file!("tests/sink.test.ts", "typescript/sink.test.ts"),
         ],
         run: RUN_SINK,
+    },
+    Template {
+        language: Language::C,
+        shape: Shape::Sink,
+        files: &[
+            file!(".gitignore", "c/gitignore"),
+            file!("Makefile", "c/Makefile"),
+            file!("README.md", "c/README.md"),
+            file!("{{name}}.c", "c/sink.c"),
+            file!("{{name}}_test.c", "c/sink_test.c"),
+            file!("tests/cases.toml", "cases/sink.toml"),
+        ],
+        run: RUN_SINK,
+    },
+    Template {
+        language: Language::C,
+        shape: Shape::Encoder,
+        files: &[
+            file!(".gitignore", "c/gitignore"),
+            file!("Makefile", "c/Makefile"),
+            file!("README.md", "c/README.md"),
+            file!("sump.toml", "encoder.toml"),
+            file!("{{name}}.c", "c/encoder.c"),
+            file!("{{name}}_test.c", "c/encoder_test.c"),
+            file!("tests/cases.toml", "cases/encoder.toml"),
+        ],
+        run: RUN_ENCODER,
     },
 ];
 
 const RUN_SINK: &str = "echo '{\"id\": 1}' | sump run build/{{name}}.wasm --set prefix=quake";
+const RUN_ENCODER: &str = "echo '{\"id\": 1}' | sump run sump.toml";
 
 impl Template {
     /// That of a language and a shape; where there is none, why.
     pub(super) fn of(language: Language, shape: Shape) -> Result<&'static Template, &'static str> {
         let found = TEMPLATES.iter().find(|template| (template.language, template.shape) == (language, shape));
         found.ok_or(match (language, shape) {
-            (Language::C, _) => "there is no template for it yet: begin with the sink in the README of its SDK",
-            (_, Shape::Encoder) => "its SDK makes no encoders yet: write it in Rust",
+            (_, Shape::Encoder) => "its SDK makes no encoders yet: write it in Rust or C",
             (Language::Go, _) => {
                 "calls can't overlap in one instance until Go's own runtime can wait within a component: leave `--async` \
                  out, and use `concurrency`, which takes an instance for each call"
@@ -167,7 +200,7 @@ mod tests {
     #[test]
     fn every_language_has_a_sink_and_a_reason_for_what_it_has_not() {
         for language in Language::ALL {
-            assert_eq!(Template::of(language, Shape::Sink).is_ok(), language != Language::C, "{language}");
+            assert!(Template::of(language, Shape::Sink).is_ok(), "{language}");
             for reason in Shape::ALL.iter().filter_map(|shape| Template::of(language, *shape).err()) {
                 assert!(reason.contains(": "), "{language}: the way out: {reason}");
             }
@@ -182,7 +215,7 @@ mod tests {
                     assert!(!filled.contains("{{"), "{path}:\n{filled}");
                 }
             }
-            for needed in ["README.md", ".gitignore"] {
+            for needed in ["README.md", ".gitignore", "tests/cases.toml"] {
                 assert!(template.files.iter().any(|(path, _)| *path == needed), "{}: {needed}", template.language);
             }
             let (_, readme) = template.files.iter().find(|(path, _)| *path == "README.md").unwrap();

@@ -26,6 +26,8 @@ fn a_project_is_made_where_one_is_and_named_everywhere() {
 
     new(&dir, &["shape", "--lang", "rust", "--encoder"]).with(0);
     assert!(dir.read("shape/src/lib.rs").contains("impl Encoder for"));
+    new(&dir, &["tiny", "--lang", "c"]).with(0);
+    assert!(dir.read("tiny/Makefile").starts_with("NAME = tiny\n") && dir.has("tiny/tiny.c"));
     new(&dir, &["many", "--lang", "rust", "--async"]).with(0);
     assert!(dir.read("many/src/lib.rs").contains("impl AsyncEventSink for"));
 }
@@ -37,9 +39,9 @@ fn what_can_not_be_made_is_told_with_the_way_out_and_leaves_nothing() {
     let refused = |args: &[&str], said: &str| drop(new(&dir, args).with(2).saying(&[said]));
     refused(&["a", "--lang", "go", "--async"], "error: go: calls can't overlap in one instance");
     refused(&["a", "--lang", "python", "--async"], "use `concurrency`");
-    refused(&["a", "--lang", "python", "--encoder"], "write it in Rust");
+    refused(&["a", "--lang", "python", "--encoder"], "write it in Rust or C");
     refused(&["a", "--lang", "typescript", "--async"], "`process` and `write` may be `async` as they are");
-    refused(&["a", "--lang", "c"], "error: c: there is no template for it yet");
+    refused(&["a", "--lang", "c", "--async"], "use `concurrency`");
     refused(&["a", "--lang", "rust", "--encoder", "--async"], "cannot be used with");
     refused(&["a", "--lang", "cobol"], "[possible values: rust, go, python, typescript, c]");
     refused(&["../a", "--lang", "go"], "is no name for a project");
