@@ -82,6 +82,14 @@ pub enum Stopped {
         /// Why.
         message: String,
     },
+    /// Another process writes in the place of this one. What it had not written was given up, not acknowledged.
+    #[error("`{path}` can't go on: {message}")]
+    Superseded {
+        /// Whose.
+        path: PathName,
+        /// What the sink said.
+        message: String,
+    },
     /// A batch could not be put together or taken apart: a defect. Its events were given up, not acknowledged.
     #[error("a batch of `{path}` is beyond what its columns can hold: {message}")]
     Columns {

@@ -7,6 +7,7 @@ mod build;
 mod components;
 mod data_dir;
 mod feed;
+mod groups;
 mod guarantee;
 mod keys;
 mod overview;

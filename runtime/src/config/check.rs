@@ -31,8 +31,7 @@ pub(super) fn check(document: Document, problems: &mut Vec<Diagnostic>) -> Optio
     let sources = checker.sources(&document.root);
     let pipelines = checker.pipelines(&document.root, &sources);
     checker.connections_that_no_one_uses(&document.root);
-    let admin = settings.as_ref().and_then(|settings| settings.admin);
-    across::check(&document.root, admin, &sources, &pipelines, checker.problems);
+    across::check(&document.root, settings.as_ref(), &sources, &pipelines, checker.problems);
     let sources = sources.into_iter().map(|found| found.source).collect::<Option<_>>()?;
     let pipelines = pipelines.into_iter().collect::<Option<_>>()?;
     Some(Plan { settings: settings?, connections: connections?, sources, pipelines, document })
@@ -354,8 +353,7 @@ impl Checker<'_> {
     /// Names end up in paths, in labels of metrics and in identifiers: they are plain.
     fn name(&mut self, entry: &Entry, what: &str) -> bool {
         let name = &entry.key;
-        let plain = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '.');
-        if !name.is_empty() && name.len() <= 100 && name.chars().all(plain) && !name.starts_with('.') {
+        if is_name(name) {
             return true;
         }
         let error = Diagnostic::error("config::name", format!("`{name}` can't be the name of {what}"))
@@ -364,6 +362,12 @@ impl Checker<'_> {
         self.problems.push(error);
         false
     }
+}
+
+/// Whether something may be called so.
+fn is_name(name: &str) -> bool {
+    let plain = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '.');
+    !name.is_empty() && name.len() <= 100 && name.chars().all(plain) && !name.starts_with('.')
 }
 
 #[cfg(test)]

@@ -41,6 +41,9 @@ pub struct Plan {
 pub struct Settings {
     /// Where positions and dead letters are kept. Unset: the user's state folder.
     pub data_dir: Option<PathBuf>,
+    /// Tells this process from others that write to the same cluster exactly once, also when it is started again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub instance: Option<String>,
     /// Where metrics and readiness are served. Unset: nowhere.
     #[serde(with = "units::address::option")]
     pub admin: Option<SocketAddr>,
@@ -64,6 +67,7 @@ impl Default for Settings {
     fn default() -> Settings {
         Settings {
             data_dir: None,
+            instance: None,
             admin: None,
             position_interval: Duration::from_secs(1),
             dead_letters: DeadLetters::default(),

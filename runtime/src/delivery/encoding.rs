@@ -278,7 +278,7 @@ async fn encode(
             *open = Some(working);
             Err(failure)
         }
-        Ok(Err(WriteError::Lost(failure))) => Err(failure),
+        Ok(Err(WriteError::Lost(failure) | WriteError::Superseded(failure))) => Err(failure),
         Err(_) => Err(Failure::rejected("timeout", "the encoder did not return in time: raise `timeout`")),
     }
 }

@@ -176,7 +176,7 @@ impl ExactlyOnce {
                 self.doubt();
                 if defect::on(Defect::ConcludeUnasked) { Ok(answer) } else { Err(answer) }
             }
-            Answer::Failed(_) | Answer::NotOpened(_) | Answer::Asked => Ok(answer),
+            Answer::Failed(_) | Answer::NotOpened(_) | Answer::Superseded(_) | Answer::Asked => Ok(answer),
         }
     }
 
@@ -205,6 +205,11 @@ impl ExactlyOnce {
         let positions = state.offered.after_all().clone();
         raise(&mut state.stored, positions.into_iter());
         state.standing = Standing::Known;
+    }
+
+    /// Nothing that was known of a partition holds any more: whoever gives its events knows what the sink has of it.
+    pub fn forget(&self, partition: &Partition) {
+        self.state().stored.remove(partition);
     }
 
     /// What is to be stored together with these events.

@@ -34,6 +34,8 @@ pub(super) enum Answer {
         /// Whether no other call can have been the cause.
         alone: bool,
     },
+    /// Another process writes in the place of this one.
+    Superseded(Failure),
     /// There was no attempt: the sink said what it has.
     Asked,
 }
@@ -67,7 +69,7 @@ impl Answer {
             Answer::Failed(failure) | Answer::NotOpened(failure) => transient(failure),
             Answer::Outcome(Outcome::Partial { refused, .. }) => refused.iter().any(|one| transient(&one.failure)),
             Answer::TimedOut(_) => true,
-            Answer::Outcome(Outcome::Written) | Answer::Broke { .. } | Answer::Asked => false,
+            Answer::Outcome(Outcome::Written) | Answer::Broke { .. } | Answer::Superseded(_) | Answer::Asked => false,
         }
     }
 }
@@ -266,6 +268,7 @@ async fn call(sink: &dyn Sink, batch: &Batch, context: &WriteContext, alone: boo
         Ok(Ok(Ok(outcome))) => Answer::Outcome(outcome),
         Ok(Ok(Err(WriteError::Failed(failure)))) => Answer::Failed(failure),
         Ok(Ok(Err(WriteError::Lost(failure)))) => Answer::Broke { failure, alone },
+        Ok(Ok(Err(WriteError::Superseded(failure)))) => Answer::Superseded(failure),
         Ok(Err(panic)) => Answer::Broke { failure: Failure::unknown("panic", panic_message(&*panic)), alone },
         Err(_) => {
             let message = format!("no answer within {}", crate::units::duration::print(context.timeout));

@@ -57,6 +57,7 @@ impl Lane {
                 shared.gate.open(round.pass);
                 round.left.push_front(piece);
             }
+            Answer::Superseded(failure) => return Err(shared.superseded(&failure)),
             Answer::Failed(failure) | Answer::NotOpened(failure) | Answer::TimedOut(failure) => {
                 return self.again(piece, failure, round).await;
             }

@@ -137,36 +137,37 @@ impl Lane {
                     Some(batch) => self.deliver(batch).await?,
                     None => break,
                 },
-                () = sleep(exactly_once.interval()) => self.store_positions(exactly_once).await,
+                () = sleep(exactly_once.interval()) => self.store_positions(exactly_once).await?,
             }
         }
-        self.store_positions(exactly_once).await;
-        Ok(())
+        self.store_positions(exactly_once).await
     }
 
     /// What was passed over since the last event would have to be passed over again after a restart. That it could not be
     /// stored costs nothing else.
-    async fn store_positions(&self, exactly_once: &ExactlyOnce) {
+    async fn store_positions(&self, exactly_once: &ExactlyOnce) -> Result<(), Stopped> {
         let Shared { gate, instances, settings, path, .. } = &*self.shared;
         if exactly_once.is_unsettled() || gate.closed().is_some() || self.shared.is_given_up() {
-            return;
+            return Ok(());
         }
-        let Some(next) = exactly_once.offer_alone() else { return };
+        let Some(next) = exactly_once.offer_alone() else { return Ok(()) };
         let context = self.shared.context(1, Some(next));
         let nothing = Batch::default();
         let answer = tokio::select! {
             biased;
             answer = instances.write(self.number, &nothing, &context) => answer,
-            () = self.shared.given_up() => return,
+            () = self.shared.given_up() => return Ok(()),
         };
         match answer {
             Answer::Outcome(Outcome::Written) => exactly_once.have_positions(),
+            Answer::Superseded(failure) => return Err(self.shared.superseded(&failure)),
             answer => {
                 tracing::debug!(sink = %path, ?answer, "positions were not stored");
                 exactly_once.doubt();
                 instances.reopen(self.number, settings.timeout).await;
             }
         }
+        Ok(())
     }
 
     /// Returns once every event is final, or was left because time is up.
@@ -254,7 +255,7 @@ impl Lane {
                         Answer::Asked
                     }
                     Answer::Failed(failure) if failure.kind == FailureKind::Halted => Answer::Failed(failure),
-                    Answer::NotOpened(failure) => Answer::NotOpened(failure),
+                    answer @ (Answer::NotOpened(_) | Answer::Superseded(_)) => answer,
                     answer => {
                         self.shared.instances.reopen(self.number, self.shared.settings.timeout).await;
                         Answer::NotOpened(Failure::transient("positions", format!("not stored: {answer:?}")))
@@ -435,6 +436,11 @@ impl Shared {
     /// Gives up the events whose partition was taken away.
     pub(super) fn give_up_revoked(&self, envelope: &mut Envelope) -> Result<(), Stopped> {
         envelope.give_up_revoked().map_err(|error| self.columns(error))
+    }
+
+    /// Another process writes in the place of this one.
+    pub(super) fn superseded(&self, failure: &Failure) -> Stopped {
+        Stopped::Superseded { path: self.path.clone(), message: failure.message.to_string() }
     }
 
     /// What a lane's task left.

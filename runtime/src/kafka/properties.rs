@@ -49,7 +49,10 @@ const REFUSED: &[(&[&str], &str)] = &[
     (&["compression.codec", "compression.type"], "`compression` of the sink says it"),
     (&["partitioner"], "`partitioner` of the sink says it"),
     (&["delivery.report.only.error"], "each event is acknowledged"),
-    (&["transactional.id"], "transactions are begun by `exactly_once`"),
+    (
+        &["transactional.id", "transaction.timeout.ms"],
+        "transactions are begun by `exactly_once`, and last `timeout` at most",
+    ),
     (
         &["enable.auto.commit", "auto.commit.enable", "auto.commit.interval.ms", "enable.auto.offset.store"],
         "what is committed is what was delivered",

@@ -12,6 +12,7 @@ use tracing::warn;
 use super::components::Components;
 use super::data_dir::{DataDir, DataDirError};
 use super::feed::{Fan, Feed, FeedSignals, Outlet};
+use super::groups::Groups;
 use super::guarantee::{Guarantee, guarantees};
 use super::keys::Keys;
 use super::overview::{Overview, SinkView, SourceView};
@@ -31,7 +32,7 @@ use crate::sink::console::Console;
 use crate::sink::encode::Encoder;
 use crate::sink::file::{FileSink, Reopen};
 use crate::sink::http::HttpSink;
-use crate::sink::kafka::{self, KafkaSink};
+use crate::sink::kafka::{self, KafkaOnce, KafkaSink};
 use crate::sink::null::Null;
 use crate::source::file::Files;
 use crate::source::generate::Generator;
@@ -104,8 +105,9 @@ pub(super) struct Ends {
 
 /// Loads components and holds them against the plan; what is guaranteed then. Opens nothing, and connects to nothing.
 pub async fn check(plan: &Plan, host: &Host<'_>) -> Result<Vec<Guarantee>, Vec<Diagnostic>> {
-    let Ends { connects, .. } = ends(plan, host).await?;
-    let replayable = |source: &config::Source| open(plan, source, &host.run).replayable();
+    let groups = Groups::default();
+    let Ends { connects, .. } = ends(plan, host, &groups).await?;
+    let replayable = |source: &config::Source| open(plan, source, &host.run, &groups).replayable();
     let stops_in_order = |pipeline: &str, sink: &str| {
         let path = PathName { pipeline: pipeline.into(), sink: sink.into() };
         connects.get(&path).is_some_and(|connect| connect.contract().stops_in_order)
@@ -115,7 +117,8 @@ pub async fn check(plan: &Plan, host: &Host<'_>) -> Result<Vec<Guarantee>, Vec<D
 
 /// Builds everything, without starting it.
 pub async fn build(plan: &Plan, host: &Host<'_>) -> Result<Pipelines, BuildError> {
-    let Ends { connects, encoders } = ends(plan, host).await.map_err(BuildError::Config)?;
+    let groups = Groups::of(plan);
+    let Ends { connects, encoders } = ends(plan, host, &groups).await.map_err(BuildError::Config)?;
     let data_dir = DataDir::open(&host.data_dir)?;
     let path = data_dir.positions();
     let store = Store::open(path.clone()).map_err(|error| BuildError::Positions { path, error })?;
@@ -133,7 +136,7 @@ pub async fn build(plan: &Plan, host: &Host<'_>) -> Result<Pipelines, BuildError
         overview: Overview { letters, dead_letters: Some(dead_letters), ..Overview::default() },
         from_start: host.from_start,
     };
-    let feeds = plan.sources.iter().map(|source| builder.feed(source, open(plan, source, &host.run)));
+    let feeds = plan.sources.iter().map(|source| builder.feed(source, open(plan, source, &host.run, &groups)));
     let feeds = feeds.collect::<Result<_, _>>()?;
     Ok(Pipelines {
         feeds,
@@ -163,7 +166,7 @@ fn warn_of_orphans(buffers: &Path, plan: &Plan) {
     }
 }
 
-pub(super) fn open(plan: &Plan, source: &config::Source, run: &str) -> Box<dyn Open> {
+pub(super) fn open(plan: &Plan, source: &config::Source, run: &str, groups: &Groups) -> Box<dyn Open> {
     let framing = source.framing.clone();
     match &source.kind {
         SourceKind::Stdin(_) => Box::new(Stdin::new(framing, run)),
@@ -171,7 +174,8 @@ pub(super) fn open(plan: &Plan, source: &config::Source, run: &str) -> Box<dyn O
         SourceKind::Generate(settings) => Box::new(Generator::new(settings.clone(), run)),
         SourceKind::Http(settings) => Box::new(Http::new((**settings).clone(), run)),
         SourceKind::Kafka(settings) => {
-            Box::new(Kafka::new(&source.name, settings.clone(), plan.kafka(&settings.connection).cloned()))
+            let connection = plan.kafka(&settings.connection).cloned();
+            Box::new(Kafka::new(&source.name, settings.clone(), connection, groups.get(&source.name)))
         }
     }
 }
@@ -180,11 +184,11 @@ fn path_of(pipeline: &config::Pipeline, sink: &config::Sink) -> PathName {
     PathName { pipeline: pipeline.name.as_str().into(), sink: sink.name.as_str().into() }
 }
 
-pub(super) async fn ends(plan: &Plan, host: &Host<'_>) -> Result<Ends, Vec<Diagnostic>> {
+pub(super) async fn ends(plan: &Plan, host: &Host<'_>, groups: &Groups) -> Result<Ends, Vec<Diagnostic>> {
     let components = Components::load(plan, &host.cache_dir).await?;
     let (mut ends, mut problems) = (Ends::default(), Vec::new());
     for source in &plan.sources {
-        if let Err((key, message)) = open(plan, source, &host.run).check() {
+        if let Err((key, message)) = open(plan, source, &host.run, groups).check() {
             problems.push(plan.error_at_source(&source.name, &format!("/{key}"), message));
         }
     }
@@ -210,14 +214,7 @@ pub(super) async fn ends(plan: &Plan, host: &Host<'_>) -> Result<Ends, Vec<Diagn
                         }
                     }
                 }
-                SinkKind::Kafka(settings) => {
-                    let (delivery, name) = (&sink.delivery, path_of(pipeline, sink).to_string());
-                    let (timeout, buffer) = (delivery.timeout, delivery.buffer.bound());
-                    let ordered = delivery.concurrency.most().get() == 1;
-                    let limits = kafka::Limits { timeout, buffer, ordered };
-                    let connection = Box::new(plan.kafka_again(&settings.connection));
-                    Arc::new(KafkaSink::new(&name, settings, limits, connection))
-                }
+                SinkKind::Kafka(settings) => kafka_sink(plan, pipeline, sink, settings, groups),
                 SinkKind::Wasm(settings) => match components.sink(plan, pipeline, sink, settings, host) {
                     Ok(connect) => connect,
                     Err(errors) => {
@@ -231,6 +228,24 @@ pub(super) async fn ends(plan: &Plan, host: &Host<'_>) -> Result<Ends, Vec<Diagn
         }
     }
     if problems.is_empty() { Ok(ends) } else { Err(problems) }
+}
+
+fn kafka_sink(
+    plan: &Plan,
+    pipeline: &config::Pipeline,
+    sink: &config::Sink,
+    settings: &kafka::Settings,
+    groups: &Groups,
+) -> Arc<dyn Connect> {
+    let (delivery, name) = (&sink.delivery, path_of(pipeline, sink).to_string());
+    let ordered = delivery.concurrency.most().get() == 1;
+    let limits = kafka::Limits { timeout: delivery.timeout, buffer: delivery.buffer.bound(), ordered };
+    let connect = KafkaSink::new(&name, settings, limits, Box::new(plan.kafka_again(&settings.connection)));
+    let group = groups.get(&pipeline.source).filter(|_| delivery.exactly_once);
+    match group.zip(plan.settings.instance.as_deref()) {
+        Some((group, instance)) => Arc::new(KafkaOnce::new(connect, instance, group)),
+        None => Arc::new(connect),
+    }
 }
 
 /// What the parts of one run share while they are built.

@@ -289,13 +289,20 @@ impl Running {
                 let until = Instant::now() + self.feed.open.revoke_timeout();
                 self.leaving = Some(Leaving { partitions, until });
             }
-            Input::Rewound(partitions) => partitions.iter().for_each(|partition| ledger.rewind(partition)),
+            Input::Rewound(partitions) => partitions.iter().for_each(|partition| self.rewind(partition)),
             Input::Finished(partitions) => partitions.iter().for_each(|partition| ledger.forget(partition)),
             Input::Block(_) | Input::Ended => return Ok(()),
         }
         // What is queued of an earlier assignment comes again, here or elsewhere.
         self.feed.fans.iter().flat_map(|fan| &fan.sinks).try_for_each(|sink| sink.queue.give_up_revoked())?;
         Ok(())
+    }
+
+    /// Whatever sinks had of a partition, they get it.
+    fn rewind(&self, partition: &Partition) {
+        self.feed.ledger.rewind(partition);
+        let sinks = self.feed.fans.iter().flat_map(|fan| &fan.sinks);
+        sinks.filter_map(|sink| sink.exactly_once.as_ref()).for_each(|exactly_once| exactly_once.forget(partition));
     }
 
     /// Partitions that were taken away are no business of this run any more. What is final of them is told first.

@@ -203,7 +203,7 @@ const LOSS: &[Rule<Loss>] = &[
 const DUPLICATES: &[Rule<Duplicates>] = &[
     (Duplicates::Possible, |f| time("position_interval", f.position_interval, f.replayable && !f.delivery.exactly_once), "after a kill, what was written and not yet saved as final comes again"),
     (Duplicates::Possible, |f| time("position_interval", f.position_interval, !f.replayable && f.on_disk()), "after a kill, what was written out of the disk buffer and not yet saved as final comes again"),
-    (Duplicates::Possible, |f| f.source("revoke_timeout", &f.revoked_after()?, true), "what of a partition is on its way to the sink when another process gets it, and takes longer than this, comes again there"),
+    (Duplicates::Possible, |f| f.source("revoke_timeout", &f.revoked_after()?, !f.delivery.exactly_once), "what of a partition is on its way to the sink when another process gets it, and takes longer than this, comes again there"),
     (Duplicates::Possible, |f| f.senders_repeat(), "whoever gets no answer sends the events again, which may be delivered already"),
     (Duplicates::Possible, |f| number("retry.unknown", f.delivery.retry.unknown, f.tries_again() && !f.delivery.exactly_once), "a write that failed or gave no answer may have been done, and is tried again"),
     (Duplicates::Possible, |f| text("type", f.kind.type_name(), matches!(f.kind, SinkKind::Wasm(_))), "a batch in which the component traps is tried again in halves"),

@@ -25,6 +25,7 @@ use tokio::task::JoinSet;
 use super::build::{self, BuildError, Ends, Host, NOBODY};
 use super::data_dir::{DataDir, DataDirError};
 use super::feed::{Fan, Feed, FeedSignals, Outlet};
+use super::groups::Groups;
 use super::keys::Keys;
 use super::overview::{Overview, SinkView, SourceView};
 use super::positions::Store;
@@ -115,7 +116,7 @@ impl Replay {
     /// Everything that it takes to send what the outlook promises, not started yet.
     pub async fn build(self, plan: &Plan, host: &Host<'_>, outlook: &Outlook) -> Result<Pipelines, ReplayError> {
         let Ends { mut connects, mut encoders } =
-            build::ends(&only(plan, outlook), host).await.map_err(BuildError::Config)?;
+            build::ends(&only(plan, outlook), host, &Groups::default()).await.map_err(BuildError::Config)?;
         let lock = match self.lock {
             Some(lock) => lock,
             None => ReplayLock::take(&self.directory)?,

@@ -11,9 +11,11 @@
 
 mod message;
 mod native;
+mod once;
 mod outcome;
 mod producer;
 mod settings;
+mod transactional;
 
 use std::iter::Peekable;
 use std::num::NonZeroUsize;
@@ -33,6 +35,7 @@ use native::{Flight, Handing, Persisted, Unwritten};
 use outcome::{Failures, Meaning, comes_again, meaning};
 use producer::Producer;
 
+pub use once::KafkaOnce;
 pub use settings::{Compression, Partitioner, Settings, Time, TopicTemplate};
 
 /// Gives the settings of a connection as they are now: a file that they refer to may have changed.

@@ -161,13 +161,16 @@ pub enum WriteError {
     /// The instance broke and must not be used again: all its writes in flight end like this.
     #[error("{0}")]
     Lost(Failure),
+    /// Another process writes in the place of this one, which has to end: to go on would be to take turns for ever.
+    #[error("{0}")]
+    Superseded(Failure),
 }
 
 impl WriteError {
     /// Why.
     pub fn failure(&self) -> &Failure {
         match self {
-            WriteError::Failed(failure) | WriteError::Lost(failure) => failure,
+            WriteError::Failed(failure) | WriteError::Lost(failure) | WriteError::Superseded(failure) => failure,
         }
     }
 }

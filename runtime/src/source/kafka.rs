@@ -22,8 +22,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use rdkafka::ClientConfig;
-use rdkafka::consumer::BaseConsumer;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::KafkaResult;
+use rdkafka::{ClientConfig, TopicPartitionList};
 
 use self::begin::Beginnings;
 use self::blocks::Blocks;
@@ -36,7 +37,7 @@ use self::share::Shares;
 use self::trouble::Trouble;
 use super::{Demand, Input, Open, Resume, Source, SourceError};
 use crate::batch::Partition;
-use crate::kafka::Connection;
+use crate::kafka::{Connection, Consumes, Membership};
 
 pub use settings::{Protocol, Settings, Start, Topics, Until};
 
@@ -56,12 +57,20 @@ pub struct Kafka {
     source: String,
     settings: Settings,
     connection: Option<Connection>,
+    /// Where a sink stores the group's positions with its records: nothing is committed here then.
+    membership: Option<Arc<Membership>>,
 }
 
 impl Kafka {
-    /// The source of that name. Nothing is connected yet. Without a connection it can't be opened.
-    pub fn new(source: &str, settings: Settings, connection: Option<Connection>) -> Kafka {
-        Kafka { source: source.to_owned(), settings, connection }
+    /// The source of that name. Nothing is connected yet. Without a connection it can't be opened. With a membership, a sink
+    /// stores the group's positions.
+    pub fn new(
+        source: &str,
+        settings: Settings,
+        connection: Option<Connection>,
+        membership: Option<Arc<Membership>>,
+    ) -> Kafka {
+        Kafka { source: source.to_owned(), settings, connection, membership }
     }
 
     fn client(&self, connection: &Connection) -> ClientConfig {
@@ -80,6 +89,10 @@ impl Kafka {
         client.set("enable.auto.offset.store", "false");
         // Of a log that does not go back as far any more, or was cut off.
         client.set("auto.offset.reset", "earliest");
+        if self.membership.is_some() {
+            // Positions of transactions under way are waited for, too.
+            client.set("isolation.level", "read_committed");
+        }
         client
     }
 
@@ -118,12 +131,17 @@ impl Open for Kafka {
         let memo = memo.into_iter().map(|(partition, position)| (Partition::new(partition), position)).collect();
         let exchange = Arc::new(Exchange::new(memo));
         let (source, topics, ours) = (self.source.clone(), self.settings.topics.clone(), exchange.clone());
+        let membership = self.membership.clone();
         let (beginnings, revoke_timeout) = (self.beginnings(resume.from_start), self.settings.revoke_timeout);
         let run = move || {
             let thread = thread::current();
             let waker = thread.clone();
             consumer.set_nonempty_callback(move || waker.unpark());
             let (consumer, now) = (Arc::new(consumer), Instant::now());
+            let seat = membership.map(|membership| {
+                let member: Arc<dyn Consumes> = consumer.clone();
+                membership.join(Arc::downgrade(&member))
+            });
             let member = Member {
                 fetched: Fetched::new(consumer.clone(), thread),
                 trouble: Trouble::new(&source),
@@ -133,6 +151,7 @@ impl Open for Kafka {
                 consumer,
                 beginnings,
                 revoke_timeout,
+                seat,
                 shares: Shares::default(),
                 lag: Lag::new(now),
                 blocks: Blocks::new(),
@@ -145,6 +164,16 @@ impl Open for Kafka {
         let started = started.map_err(|error| SourceError { message: format!("no thread to read with: {error}") })?;
         exchange.set_thread(started.thread().clone());
         Ok(Box::new(Reading { exchange, revoked: Vec::new() }))
+    }
+}
+
+impl Consumes for BaseConsumer<Context> {
+    fn client(&self) -> *mut rdkafka::bindings::rd_kafka_t {
+        Consumer::client(self).native_ptr()
+    }
+
+    fn committed(&self, partitions: TopicPartitionList, within: Duration) -> KafkaResult<TopicPartitionList> {
+        self.committed_offsets(partitions, within)
     }
 }
 

@@ -181,7 +181,7 @@ fn written(rows: usize, answer: Result<Outcome, WriteError>) -> Answered {
         Ok(Outcome::Written) => Fate::Each(vec![Word::Done; rows]),
         Ok(Outcome::Partial { refused, stopped_at }) => Fate::Each(words(rows, &refused, stopped_at)),
         Err(WriteError::Failed(failure)) => Fate::Whole(failure),
-        Err(WriteError::Lost(failure)) => Fate::Lost(failure),
+        Err(WriteError::Lost(failure) | WriteError::Superseded(failure)) => Fate::Lost(failure),
     })
 }
 

@@ -202,7 +202,7 @@ impl Ungranted {
                 self.explain_failure(&mut failure);
                 Err(WriteError::Failed(failure))
             }
-            Err(WriteError::Lost(_)) => answer,
+            Err(WriteError::Lost(_) | WriteError::Superseded(_)) => answer,
         }
     }
 

@@ -8,6 +8,7 @@ mod kafka;
 
 mod broker;
 mod faults;
+mod once;
 mod rights;
 mod scaling;
 mod sink;

@@ -54,7 +54,7 @@ fn told(rows: usize, answer: Result<Outcome, WriteError>) -> Value {
             let failure = json!({ "kind": kind(&failure), "code": &*failure.code });
             return json!({ "failure": failure, "refused": [], "stopped_at": null });
         }
-        Err(WriteError::Lost(failure)) => panic!("the instance was lost: {failure}"),
+        Err(WriteError::Lost(failure) | WriteError::Superseded(failure)) => panic!("the instance was lost: {failure}"),
     };
     let mut events: Vec<(usize, Value)> = Vec::new();
     for refusal in &refused {

@@ -58,7 +58,9 @@ const UNSAFE: &Exceptions = &[
         "runtime/src/source/kafka/fetched.rs",
         "the safe interface of rdkafka gives one message a call, with allocations for each",
     ),
+    ("runtime/src/kafka/membership.rs", "rdkafka keeps the C handle of a group's metadata to itself"),
     ("runtime/src/sink/kafka/native.rs", "whole batches go to librdkafka without a copy by its C interface alone"),
+    ("runtime/src/sink/kafka/transactional.rs", "rdkafka has transactions for its own producers alone"),
     ("runtime/src/wasm/cache.rs", "compiled code is trusted input to wasmtime: the folder is this user's alone"),
     ("runtime/benches/support/process.rs", "only `wait4` tells what a single child has used"),
 ];

@@ -7,7 +7,7 @@ use crate::config::check::{FoundSource, exactly_once};
 use crate::config::diagnostic::Diagnostic;
 use crate::config::document::Table;
 use crate::config::place::Place;
-use crate::config::plan::{Pipeline, SinkKind, Source, SourceKind, place_of, table_at};
+use crate::config::plan::{Pipeline, Settings, SinkKind, Source, SourceKind, place_of, table_at};
 use crate::config::suggest;
 use crate::sink::file::PathTemplate;
 use crate::units;
@@ -15,24 +15,26 @@ use crate::units;
 /// Reports it.
 pub(super) fn check(
     root: &Table,
-    admin: Option<SocketAddr>,
+    settings: Option<&Settings>,
     sources: &[FoundSource],
     pipelines: &[Option<Pipeline>],
     problems: &mut Vec<Diagnostic>,
 ) {
     let known: Vec<&Source> = sources.iter().filter_map(|found| found.source.as_ref()).collect();
     two_readers_of_standard_input(root, &known, problems);
+    let admin = settings.and_then(|settings| settings.admin);
     two_servers_at_an_address(root, admin, &known, problems);
     bodies_that_find_no_room(root, &known, problems);
     // A pipeline that is wrong might be the one that reads the source.
     if let Some(pipelines) = pipelines.iter().map(Option::as_ref).collect::<Option<Vec<_>>>() {
         sources_that_no_one_reads(root, sources, &pipelines, problems);
     }
-    pipelines.iter().flatten().for_each(|pipeline| {
+    let pipelines: Vec<&Pipeline> = pipelines.iter().flatten().collect();
+    for pipeline in &pipelines {
         sink_of_dead_letters(root, pipeline, problems);
-        exactly_once::check(root, pipeline, &known, problems);
-    });
-    let writers: Vec<Writer> = pipelines.iter().flatten().flat_map(|pipeline| writers(root, pipeline)).collect();
+    }
+    exactly_once::check(root, settings, &pipelines, &known, problems);
+    let writers: Vec<Writer> = pipelines.iter().flat_map(|pipeline| writers(root, pipeline)).collect();
     two_writers_of_a_file(&writers, problems);
     loops(root, &known, &writers, problems);
 }

@@ -4,6 +4,7 @@ use std::fmt;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use crate::config::check::is_name;
 use crate::config::diagnostic::Diagnostic;
 use crate::config::document::Table;
 use crate::config::place::Place;
@@ -27,6 +28,11 @@ pub(super) fn top(settings: &plan::Settings, root: &Table, problems: &mut Vec<Di
     let Some(place) = place else { return true };
     let mut bounds = Bounds { table: root, place, problems, kept: true };
     bounds.more_than_nothing(&["position_interval"], settings.position_interval);
+    if let Some(instance) = settings.instance.as_deref().filter(|instance| !is_name(instance)) {
+        let message = format!("`{instance}` can't be the name of an instance");
+        let help = "use letters, digits, `_`, `-` and `.`, which is not first; at most 100 bytes";
+        bounds.report(&["instance"], message, "not a name", help.into());
+    }
     bounds.kept
 }
 

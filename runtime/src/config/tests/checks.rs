@@ -139,6 +139,64 @@ exactly_once = true
 }
 
 #[test]
+fn exactly_once_where_kafka_can_not_hold_it() {
+    let text = r#"[connection.here]
+bootstrap_servers = "a"
+[connection.there]
+bootstrap_servers = "b"
+[source.k]
+type = "kafka"
+connection = "here"
+group = "g"
+topics = "t"
+properties = { "isolation.level" = "read_uncommitted" }
+[source.files]
+type = "file"
+path = "in"
+[pipeline.wrong]
+source = "k"
+otherwise = "reject"
+on_condition_error = "reject"
+[pipeline.wrong.sink.once]
+type = "kafka"
+connection = "there"
+topic = "u"
+exactly_once = true
+[pipeline.other]
+source = "k"
+[pipeline.other.sink.shown]
+type = "console"
+[pipeline.ends]
+source = "files"
+[pipeline.ends.sink.once]
+type = "kafka"
+connection = "here"
+topic = "u"
+exactly_once = true
+[source.l]
+type = "kafka"
+connection = "here"
+group = "l"
+topics = "t"
+[pipeline.right]
+source = "l"
+dead_letters.sink = "letters"
+[pipeline.right.sink.once]
+type = "kafka"
+connection = "here"
+topic = "u"
+exactly_once = true
+[pipeline.right.sink.letters]
+type = "kafka"
+connection = "there"
+topic = "u"
+"#;
+    let right = text.replace("[connection.here]", "instance = \"a\"\n[connection.here]");
+    told(&[("a.toml", &right)], "exactly_once_where_kafka_can_not_hold_it");
+    told(&[("a.toml", text)], "exactly_once_by_nobody");
+}
+
+#[test]
 fn a_source_that_is_not_read_is_a_warning() {
     told(
         &[(

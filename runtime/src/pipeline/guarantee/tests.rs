@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::*;
 use crate::config::{Text, load_texts};
 use crate::pipeline::build::open;
+use crate::pipeline::groups::Groups;
 
 /// A path with the strongest guarantees that there are.
 const STRONGEST: &str = r#"
@@ -25,7 +26,8 @@ type Told = BTreeMap<&'static str, (&'static str, Vec<String>)>;
 fn told(configuration: &str, stops_in_order: bool) -> Told {
     let text = Text::new("test.toml", configuration.to_owned());
     let (plan, _) = load_texts(&[text], &|_| None).unwrap_or_else(|problems| panic!("{problems:?}"));
-    let all = guarantees(&plan, |source| open(&plan, source, "run").replayable(), |_, _| stops_in_order);
+    let all =
+        guarantees(&plan, |source| open(&plan, source, "run", &Groups::default()).replayable(), |_, _| stops_in_order);
     let [Guarantee { loss, duplicates, order, durability, dead_letters, .. }] = all.as_slice() else {
         panic!("there is one path")
     };
@@ -222,6 +224,27 @@ fn a_partition_that_another_process_gets_may_be_written_twice() {
     let because: &[&str] = &["position_interval", "source.in.revoke_timeout", "retry.unknown"];
     let expected = table(&[("duplicates", "possible", because)]);
     assert_eq!(changed("type = \"file\"\n    path = \"in\"\n", kafka), expected);
+}
+
+#[test]
+fn from_kafka_to_kafka_nothing_need_be_written_twice() {
+    let once = r#"
+        instance = "a"
+        [connection.k]
+        bootstrap_servers = "b"
+        [source.in]
+        type = "kafka"
+        connection = "k"
+        topics = "t"
+        group = "g"
+        [pipeline.p.sink.out]
+        type = "kafka"
+        connection = "k"
+        topic = "u"
+        exactly_once = true
+        "#;
+    assert_eq!(told(once, true)["duplicates"], ("none", vec![]));
+    assert_eq!(told(&once.replace("true", "false"), true)["duplicates"].0, "possible");
 }
 
 #[test]

@@ -136,6 +136,13 @@ pub(super) enum Event {
     Nothing,
 }
 
+/// What librdkafka says of a step of a transaction that failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Trouble {
+    pub(super) code: RDKafkaErrorCode,
+    pub(super) message: String,
+}
+
 /// Messages of one batch.
 pub(super) struct Flight {
     batch: Batch,
@@ -328,6 +335,34 @@ impl Native {
         let what = c::RD_KAFKA_PURGE_F_QUEUE | c::RD_KAFKA_PURGE_F_INFLIGHT | c::RD_KAFKA_PURGE_F_NON_BLOCKING;
         // SAFETY: the client is there.
         unsafe { c::rd_kafka_purge(self.client.native_ptr(), what) };
+    }
+
+    /// Takes a step of a transaction, which may wait. The reports of messages have to be polled meanwhile.
+    pub(super) fn step(
+        &self,
+        step: impl FnOnce(*mut c::rd_kafka_t) -> *mut c::rd_kafka_error_t,
+    ) -> Result<(), Trouble> {
+        let error = step(self.client.native_ptr());
+        if error.is_null() {
+            return Ok(());
+        }
+        // SAFETY: the error is there, and this one's. Its text is copied.
+        unsafe {
+            let code = c::rd_kafka_error_code(error).into();
+            let message = text(c::rd_kafka_error_string(error));
+            c::rd_kafka_error_destroy(error);
+            Err(Trouble { code, message })
+        }
+    }
+
+    /// Why it is of no use any more, if so.
+    pub(super) fn fatal(&self) -> Option<RDKafkaErrorCode> {
+        // SAFETY: the client is there, and no text is asked for.
+        let code = unsafe { c::rd_kafka_fatal_error(self.client.native_ptr(), ptr::null_mut(), 0) };
+        match RDKafkaErrorCode::from(code) {
+            RDKafkaErrorCode::NoError => None,
+            code => Some(code),
+        }
     }
 
     /// Ends a [`poll`](Self::poll) that waits, or the next one.

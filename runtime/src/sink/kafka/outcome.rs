@@ -40,6 +40,8 @@ pub(super) fn meaning(code: Code) -> Meaning {
         | Code::TopicAuthorizationFailed
         | Code::ClusterAuthorizationFailed
         | Code::TransactionalIdAuthorizationFailed
+        | Code::GroupAuthorizationFailed
+        | Code::InvalidTransactionTimeout
         | Code::UnsupportedCompressionType
         | Code::UnsupportedVersion => Meaning::Halted,
         _ => Meaning::Unwritten,
@@ -78,8 +80,31 @@ pub(super) fn message(code: Code, said: &str) -> String {
         Code::ClusterAuthorizationFailed => {
             format!("{said}: give the user the right to IDEMPOTENT_WRITE on the cluster")
         }
+        Code::TransactionalIdAuthorizationFailed => {
+            format!(
+                "{said}: give the user the rights to WRITE and DESCRIBE transactional ids that begin with `instance`"
+            )
+        }
+        Code::GroupAuthorizationFailed => format!("{said}: give the user the right to READ the source's group"),
+        Code::InvalidTransactionTimeout => {
+            format!("{said}: `timeout` is above the brokers' `transaction.max.timeout.ms`, by default 15 minutes")
+        }
         _ => said.to_owned(),
     }
+}
+
+/// Why a message was not written.
+pub(super) fn failure(kind: FailureKind, code: Code, last_error: Option<&str>) -> Failure {
+    let because = match last_error {
+        Some(error) if meaning(code) == Meaning::Unwritten => format!("; the client's last error: {error}"),
+        _ => String::new(),
+    };
+    let message = match code {
+        Code::PurgeQueue | Code::MessageTimedOut => format!("no broker took it in time{because}"),
+        Code::PurgeInflight => format!("no broker answered in time{because}"),
+        other => format!("{}{because}", message(other, &other.to_string())),
+    };
+    Failure::new(kind, self::code(code), message)
 }
 
 /// Failures of single events, put together by their reason.
@@ -115,16 +140,7 @@ impl Failures {
             (Meaning::Unwritten, Persisted::No) => FailureKind::Transient { after: None },
             (Meaning::Unwritten, Persisted::Perhaps) => FailureKind::Unknown,
         };
-        let because = match &self.last_error {
-            Some(error) if matches!(meaning(code), Meaning::Unwritten) => format!("; the client's last error: {error}"),
-            _ => String::new(),
-        };
-        let message = match code {
-            Code::PurgeQueue | Code::MessageTimedOut => format!("no broker took it in time{because}"),
-            Code::PurgeInflight => format!("no broker answered in time{because}"),
-            other => format!("{}{because}", self::message(other, &other.to_string())),
-        };
-        self.add(row, Failure::new(kind, self::code(code), message));
+        self.add(row, failure(kind, code, self.last_error.as_deref()));
     }
 
     /// What became of a batch of so many events. `halted` keeps everything from being written until an operator acts.

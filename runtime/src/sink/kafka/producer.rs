@@ -67,6 +67,11 @@ impl Producer {
         Ok(producer)
     }
 
+    /// The client itself.
+    pub(super) fn native(&self) -> &Native {
+        &self.native
+    }
+
     /// Messages of a batch are going to be handed over.
     pub(super) fn enter(&self, batch: Batch) -> Handing<'_> {
         self.native.enter(batch)

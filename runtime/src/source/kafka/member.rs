@@ -25,6 +25,7 @@ use super::share::Shares;
 use super::trouble::Trouble;
 use crate::batch::{Batch, Partition};
 use crate::envelope::Block;
+use crate::kafka::Seat;
 use crate::source::{Input, SourceError};
 
 /// How long nothing is looked after where nothing happens.
@@ -46,6 +47,8 @@ pub(super) struct Member {
     pub(super) consumer: Arc<BaseConsumer<Context>>,
     pub(super) beginnings: Beginnings,
     pub(super) revoke_timeout: Duration,
+    /// Where a sink stores the group's positions.
+    pub(super) seat: Option<Seat>,
     pub(super) trouble: Trouble,
     pub(super) shares: Shares,
     pub(super) lag: Lag,
@@ -252,8 +255,12 @@ impl Member {
     }
 
     fn announce(&self, begins: &[Begin]) {
-        let rewound: Vec<Partition> =
-            begins.iter().filter(|begin| begin.rewound).map(|begin| begin.partition.clone()).collect();
+        // Where a sink stores them, the group's positions say all that it has: nothing else is known of a partition.
+        let forgotten = |begin: &&Begin| begin.rewound || self.seat.is_some();
+        let rewound: Vec<Partition> = begins.iter().filter(forgotten).map(|begin| begin.partition.clone()).collect();
+        if let Some(seat) = &self.seat {
+            begins.iter().for_each(|begin| seat.hold(begin.partition.as_str(), begin.offset));
+        }
         for begin in begins.iter().filter(|begin| begin.rewound) {
             info!(source = self.source, partition = %begin.partition, offset = begin.offset, "read again from here on");
         }
@@ -295,6 +302,7 @@ impl Member {
         }
         for element in list.elements() {
             if let Some(share) = self.shares.remove(&name(element.topic(), element.partition())) {
+                self.seat.iter().for_each(|seat| seat.let_go(share.partition.as_str()));
                 self.fetched.detach(&share.topic, share.number);
             }
         }
@@ -303,8 +311,12 @@ impl Member {
         }
     }
 
-    /// Sends what is final to be committed. librdkafka gives no answer to that, and logs what was refused.
+    /// Sends what is final to be committed, unless a sink stores it. librdkafka gives no answer to that, and logs what was
+    /// refused.
     fn commit(&mut self) {
+        if self.seat.is_some() {
+            return;
+        }
         let sent = self.shares.take_final().and_then(|list| match list.count() {
             0 => Ok(()),
             _ => self.consumer.commit(&list, CommitMode::Async),
@@ -315,8 +327,11 @@ impl Member {
     }
 
     /// Commits all that is final, and waits for the answer: who gets a partition next begins there. What was sent before
-    /// is sent again, as the group may have refused it while it made up its mind.
+    /// is sent again, as the group may have refused it while it made up its mind. What a sink stores is not committed here.
     fn commit_all(&mut self) {
+        if self.seat.is_some() {
+            return;
+        }
         self.shares.send_again();
         let committed = self.shares.take_final().and_then(|list| match list.count() {
             0 => Ok(list),
@@ -380,6 +395,7 @@ impl Member {
     fn close(mut self) {
         let context = self.consumer.context().clone();
         self.commit_all();
+        self.seat = None;
         context.close();
         // The group may wait for us to answer it.
         for turn in self.turns.drain(..) {
