@@ -4,6 +4,7 @@
 //! decides how the process ends.
 
 mod args;
+mod bench;
 mod build;
 mod check;
 mod environment;
@@ -14,6 +15,7 @@ mod new;
 mod progress;
 mod replay;
 mod run;
+mod setup;
 mod summary;
 mod test;
 
@@ -56,6 +58,7 @@ pub fn main() -> ExitCode {
         Command::New(args) => new::new(&args),
         Command::Build(args) => build::build(&args),
         Command::Test(args) => test::test(&args),
+        Command::Bench(args) => bench::bench(&args),
         Command::Replay(args) => replay::replay(&args),
     };
     match done {

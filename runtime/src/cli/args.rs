@@ -36,6 +36,8 @@ pub(super) enum Command {
     Build(Build),
     /// Try a sink: what every component has to bear, and the project's own cases
     Test(Test),
+    /// Measure a sink: time, instructions and memory, by the size of batches
+    Bench(Bench),
     /// List, show and send again what could not be delivered, also beside a run
     #[command(subcommand)]
     Replay(Replay),
@@ -162,6 +164,41 @@ pub(super) struct Test {
     /// Let the component send HTTP requests there, where no file of cases does; they are answered here
     #[arg(long, value_name = "URL")]
     pub(super) allow_http: Vec<String>,
+}
+
+#[derive(Debug, Parser)]
+#[command(
+    after_help = "Every request is answered with 200, at once, in this process. `ns/event` is time on the processor, `fuel` counts \
+                        instructions of WebAssembly: docs/testing.md."
+)]
+pub(super) struct Bench {
+    /// The component [default: that of the project in this folder, which is built first]
+    #[arg(value_name = "SINK.wasm")]
+    pub(super) component: Option<PathBuf>,
+    /// Another one, set up in the same way: how many times as much it costs
+    #[arg(long, value_name = "OTHER.wasm")]
+    pub(super) compare: Option<PathBuf>,
+    /// Events in a batch
+    #[arg(long, value_name = "COUNT,…", value_delimiter = ',', default_value = "1,10,100,1000", value_parser = batch_size)]
+    pub(super) sizes: Vec<usize>,
+    /// The events, one a line [default: those of the first case in the first file of cases]
+    #[arg(long, value_name = "FILE")]
+    pub(super) events: Option<PathBuf>,
+    /// The folder with the files of cases, whose first sets the component up
+    #[arg(long, value_name = "DIR", default_value = "tests")]
+    pub(super) tests: PathBuf,
+    /// Set a key of the configuration, instead of what a file of cases says
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub(super) set: Vec<String>,
+    /// Let the component send HTTP requests there, instead of what a file of cases says
+    #[arg(long, value_name = "URL")]
+    pub(super) allow_http: Vec<String>,
+    /// Print JSON
+    #[arg(long)]
+    pub(super) json: bool,
+    /// Write a chart to a file
+    #[arg(long, value_name = "FILE")]
+    pub(super) svg: Option<PathBuf>,
 }
 
 /// Dead letters: what could not be delivered.
@@ -352,6 +389,11 @@ pub(super) enum LogFormat {
 pub(super) enum CheckFormat {
     Text,
     Json,
+}
+
+fn batch_size(text: &str) -> Result<usize, String> {
+    let size = text.trim().parse().ok().filter(|size| (1..=1_000_000).contains(size));
+    size.ok_or_else(|| format!("`{text}` is no number of events: 1 to 1000000"))
 }
 
 fn duration(text: &str) -> Result<Duration, String> {

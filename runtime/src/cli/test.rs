@@ -5,8 +5,8 @@ use std::time::Instant;
 
 use anyhow::Context;
 
-use super::{Exit, args, environment, result, say, say_problems};
-use crate::config::{self, CommandLine, Diagnostic, SinkKind, text_of};
+use super::{Exit, args, environment, result, say, say_problems, setup};
+use crate::config::{Diagnostic, text_of};
 use crate::project::{self, BuildError, Order};
 use crate::trial::{Cases, Setup, Suite, Trial, Verdict, junit};
 use crate::units;
@@ -61,7 +61,7 @@ pub(super) fn project_or(component: Option<&Path>) -> Result<PathBuf, BuildError
 }
 
 /// The files of cases in a folder, by name. None is there where there is no folder.
-fn files(folder: &Path) -> Result<Vec<Cases>, Vec<Diagnostic>> {
+pub(super) fn files(folder: &Path) -> Result<Vec<Cases>, Vec<Diagnostic>> {
     if !folder.is_dir() {
         return Ok(Vec::new());
     }
@@ -92,21 +92,7 @@ fn setup(
     if !is_alone && args.set.is_empty() && args.allow_http.is_empty() {
         return Ok(None);
     }
-    let path = path.to_string_lossy();
-    let (set, allow_http) = (args.set.as_slice(), args.allow_http.as_slice());
-    let line = CommandLine { component: &path, set, allow_http, ..CommandLine::default() };
-    let (plan, _) = config::from_command_line(&line)?;
-    let mut setup = Setup::default();
-    for pipeline in &plan.pipelines {
-        for sink in &pipeline.sinks {
-            let SinkKind::Wasm(settings) = &sink.kind else { continue };
-            let schema = component.description().config_schema.as_ref();
-            let config = plan.config_of(&pipeline.name, &sink.name, schema).unwrap_or_else(|| settings.config.clone());
-            setup.config = config.as_object().cloned().unwrap_or_default();
-            setup.allow.http = settings.allow.http.clone();
-        }
-    }
-    Ok(Some(setup))
+    setup::by_command_line(&args.set, &args.allow_http, path, component).map(Some)
 }
 
 /// Tries everything, and shows each as it ends. What is blessed is written into its file.

@@ -13,13 +13,13 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use super::case::Setup;
 use super::content::Content;
-use super::script::Script;
 use super::word::Word;
 use crate::batch::Batch;
 use crate::sink::{Connect, Encode, Encoded, Encoder, Failure, Outcome, Refusal, Sink, Turn, WriteContext, WriteError};
 use crate::units;
 use crate::wasm::{
-    Allow, AllowDir, Component, Connector, Description, EncoderSettings, Settings, Stage, WasmEncoder, World,
+    Allow, AllowDir, Component, Connector, Description, EncoderSettings, Endpoint, Settings, Stage, Usage, WasmEncoder,
+    World,
 };
 
 /// What pipelines and sinks of trials are called.
@@ -31,6 +31,7 @@ pub(super) struct Bed {
     described: Description,
     timeout: Duration,
     folders: Vec<(String, TempDir)>,
+    usage: Arc<Usage>,
 }
 
 enum Subject {
@@ -68,7 +69,7 @@ impl Bed {
     pub(super) fn new(
         component: &Component,
         setup: &Setup,
-        endpoint: &Arc<Script>,
+        endpoint: Arc<dyn Endpoint>,
         files: &BTreeMap<String, Content>,
     ) -> Result<Bed, String> {
         let config = Value::Object(setup.config.clone());
@@ -84,13 +85,14 @@ impl Bed {
             let parent = host.parent().map_or(Ok(()), std::fs::create_dir_all);
             parent.and_then(|()| std::fs::write(&host, content.bytes())).map_err(|error| format!("{path}: {error}"))?;
         }
+        let stage = Stage::new(endpoint, Duration::from_millis(setup.now.unsigned_abs()));
         let subject = match component.world() {
             World::Encoder => {
                 let settings = EncoderSettings { path: PathBuf::new(), config, limits: setup.limits.clone() };
-                Subject::Encoder(component.encoder(NAME, NAME, &settings).map_err(|error| error.to_string())?)
+                let encoder = component.encoder_on(&stage, NAME, NAME, &settings);
+                Subject::Encoder(encoder.map_err(|error| error.to_string())?)
             }
             World::Sink | World::AsyncSink => {
-                let stage = Stage::new(Arc::clone(endpoint) as _, Duration::from_millis(setup.now.unsigned_abs()));
                 let dirs = setup.allow.dirs.iter().zip(&folders).map(|(folder, (guest, host))| AllowDir {
                     host: host.path().to_owned(),
                     guest: guest.clone(),
@@ -104,7 +106,13 @@ impl Bed {
                 Subject::Sink(sink.map_err(|error| error.to_string())?)
             }
         };
-        Ok(Bed { subject, described: component.description().clone(), timeout: setup.timeout, folders })
+        let (described, usage) = (component.description().clone(), Arc::clone(stage.usage()));
+        Ok(Bed { subject, described, timeout: setup.timeout, folders, usage })
+    }
+
+    /// What its instances have used.
+    pub(super) fn usage(&self) -> &Usage {
+        &self.usage
     }
 
     pub(super) fn described(&self) -> &Description {
@@ -134,6 +142,30 @@ impl Bed {
         };
         let late = || Failure::unknown("timeout", format!("no answer within {}", self.within()));
         timeout_at(deadline, call).await.unwrap_or_else(|_| Answered::without_values(Fate::Lost(late())))
+    }
+
+    /// Makes one call, and says of how many events it did not end well. Takes no time for each event. Fails when the instance
+    /// is lost.
+    pub(super) async fn count(&self, open: &mut Open, batch: &Batch) -> Result<usize, Failure> {
+        let deadline = Instant::now() + self.timeout;
+        let refused = |refused: &[Refusal]| refused.iter().map(|refusal| refusal.rows.len()).sum::<usize>();
+        let call = async {
+            match open {
+                Open::Sink(sink) => match sink.write(batch, &self.context(1, deadline)).await {
+                    Ok(Outcome::Written) => Ok(0),
+                    Ok(Outcome::Partial { refused: some, stopped_at }) => Ok(refused(&some) + batch.len() - stopped_at),
+                    Err(WriteError::Failed(_)) => Ok(batch.len()),
+                    Err(WriteError::Lost(failure) | WriteError::Superseded(failure)) => Err(failure),
+                },
+                Open::Encoder(encoder) => match encoder.encode(batch).await {
+                    Ok(encoded) => Ok(refused(encoded.refused())),
+                    Err(WriteError::Failed(_)) => Ok(batch.len()),
+                    Err(WriteError::Lost(failure) | WriteError::Superseded(failure)) => Err(failure),
+                },
+            }
+        };
+        let late = || Failure::unknown("timeout", format!("no answer within {}", self.within()));
+        timeout_at(deadline, call).await.unwrap_or_else(|_| Err(late()))
     }
 
     /// Closes an instance.

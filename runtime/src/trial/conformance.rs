@@ -86,7 +86,7 @@ pub(super) fn hold(
     let held = heard.during(|| {
         still_time()?.block_on(async {
             let endpoint = Arc::new(Script::new(Vec::new()));
-            let bed = Bed::new(component, setup, &endpoint, &BTreeMap::new())?;
+            let bed = Bed::new(component, setup, Arc::clone(&endpoint) as _, &BTreeMap::new())?;
             let run = Run { bed, endpoint, setup, samples, open: None, batches: Vec::new(), fault: None, requests: 0 };
             run.steps(requirement.steps).await
         })

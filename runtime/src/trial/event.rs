@@ -16,7 +16,7 @@ pub(super) const PARTITION: &str = "test/0";
 
 /// One event: its payload as text, or a table.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(super) struct Given {
+pub struct Given {
     /// Absent in a tombstone.
     pub(super) payload: Option<Content>,
     /// The key, if it has one.
@@ -25,6 +25,13 @@ pub(super) struct Given {
     pub(super) headers: BTreeMap<String, String>,
     /// Milliseconds since the Unix epoch. Absent: when the case begins.
     pub(super) timestamp: Option<i64>,
+}
+
+impl Given {
+    /// One that has a payload and nothing else.
+    pub fn bytes(payload: &[u8]) -> Given {
+        Given { payload: Some(Content::Bytes(payload.to_vec())), ..Given::default() }
+    }
 }
 
 impl<'de> Deserialize<'de> for Given {
@@ -43,7 +50,7 @@ impl<'de> Visitor<'de> for TextOrTable {
     }
 
     fn visit_str<E: de::Error>(self, text: &str) -> Result<Given, E> {
-        Ok(Given { payload: Some(Content::Bytes(text.as_bytes().to_vec())), ..Given::default() })
+        Ok(Given::bytes(text.as_bytes()))
     }
 
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Given, A::Error> {

@@ -47,7 +47,7 @@ pub(super) fn carry_out(component: &Component, setup: &Setup, case: &Case) -> Re
     let happened = heard.during(|| {
         still_time()?.block_on(async {
             let endpoint = Arc::new(Script::new(case.answers.clone()));
-            let bed = Bed::new(component, &setup, &endpoint, &case.files)?;
+            let bed = Bed::new(component, &setup, Arc::clone(&endpoint) as _, &case.files)?;
             let (mut fate, mut values, mut close) = (None, Vec::new(), None);
             let open = match bed.open().await {
                 Ok(mut open) => {

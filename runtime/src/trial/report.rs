@@ -65,6 +65,11 @@ impl Cases {
         self.text.name()
     }
 
+    /// The events of its first case.
+    pub fn first_events(&self) -> &[Given] {
+        self.file.cases.first().map_or(&[], |case| &case.events)
+    }
+
     /// What its cases have in common.
     pub fn setup(&self) -> &Setup {
         &self.file.setup

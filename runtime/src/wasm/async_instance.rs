@@ -23,7 +23,7 @@ use super::capabilities::Ungranted;
 use super::columns::Scratch;
 use super::instance::{Opening, milliseconds_until};
 use super::limits::Cpu;
-use super::state::State;
+use super::state::{self, State};
 use super::v0_1::answers::concurrent as answers;
 use super::v0_1::batches::concurrent as batches;
 use super::v0_1::concurrent::exports::sump::sink::async_sink::Guest;
@@ -256,7 +256,9 @@ async fn serve(
 async fn answer_call(accessor: &Accessor<State>, guest: &Guest, call: Call) -> wasmtime::Result<()> {
     match call {
         Call::Write(batch, context, reply) => {
-            drop(reply.send(guest.call_write(accessor, *batch, *context).await?));
+            let answer = guest.call_write(accessor, *batch, *context).await?;
+            accessor.with(|access| state::note_use(access));
+            drop(reply.send(answer));
         }
         Call::Close(reply) => drop(reply.send(guest.call_close(accessor).await?)),
     }

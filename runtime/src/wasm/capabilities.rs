@@ -14,7 +14,7 @@ use wasmtime_wasi::{Deterministic, HostMonotonicClock, HostWallClock, WasiCtx};
 use super::interfaces::{GRANT_DIRS, GRANT_ENV, GRANT_TCP};
 use super::output::Output;
 use super::settings::Allow;
-use super::stage::Stage;
+use super::stage::{Stage, Usage};
 use crate::sink::{Failure, FailureKind, Outcome, WriteError};
 use crate::units::text;
 
@@ -123,6 +123,11 @@ impl Capabilities {
         context.wall_clock(Still).monotonic_clock(Still);
         context.secure_random(same()).insecure_random(same()).insecure_random_seed(u128::from_ne_bytes([SAME; 16]));
         Context { wasi: context.build(), connections: Connections::new(Arc::clone(&self.tcp)) }
+    }
+
+    /// Where what its instances use is counted, if anywhere.
+    pub(super) fn usage(&self) -> Option<Arc<Usage>> {
+        self.stage.as_ref().map(|stage| Arc::clone(stage.usage()))
     }
 
     /// For one instance: what a guest that looks for it finds nothing of.

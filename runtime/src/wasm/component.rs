@@ -116,8 +116,17 @@ impl Host {
     ///
     /// Fails where the machine can't run WebAssembly. A folder that can't be used is logged, and nothing is cached.
     pub fn new(cache: PathBuf) -> Result<Host, HostError> {
-        let engines = Engines::new().map_err(|error| HostError(error.to_string()))?;
-        Ok(Host { engines, cache: Cache::in_folder(&cache) })
+        Host::with(false, &cache)
+    }
+
+    /// The same, but the components count the instructions that they run: see [`Usage::fuel`](super::Usage::fuel).
+    pub fn metered(cache: PathBuf) -> Result<Host, HostError> {
+        Host::with(true, &cache)
+    }
+
+    fn with(metered: bool, cache: &Path) -> Result<Host, HostError> {
+        let engines = Engines::new(metered).map_err(|error| HostError(error.to_string()))?;
+        Ok(Host { engines, cache: Cache::in_folder(cache) })
     }
 
     /// Loads a component: reads what it is, compiles it, and has it describe itself, unless that is cached.

@@ -16,6 +16,7 @@ use super::component::{Adapter, Component};
 use super::limits::Cpu;
 use super::output::Output;
 use super::settings::{Allow, EncoderSettings, Limits};
+use super::stage::Stage;
 use super::state::{self, State};
 use super::v0_1::answers::encoder as answers;
 use super::v0_1::batches::encoder as batches;
@@ -55,6 +56,27 @@ impl Component {
     ///
     /// Fails when it is a sink.
     pub fn encoder(&self, pipeline: &str, sink: &str, settings: &EncoderSettings) -> Result<WasmEncoder, EncoderError> {
+        self.closed_encoder(pipeline, sink, settings, None)
+    }
+
+    /// The same where it is tried: what it uses is counted.
+    pub fn encoder_on(
+        &self,
+        stage: &Stage,
+        pipeline: &str,
+        sink: &str,
+        settings: &EncoderSettings,
+    ) -> Result<WasmEncoder, EncoderError> {
+        self.closed_encoder(pipeline, sink, settings, Some(stage))
+    }
+
+    fn closed_encoder(
+        &self,
+        pipeline: &str,
+        sink: &str,
+        settings: &EncoderSettings,
+        stage: Option<&Stage>,
+    ) -> Result<WasmEncoder, EncoderError> {
         debug_assert_eq!(matches!(self.adapter(), Adapter::Encoder(_)), self.world() == World::Encoder);
         let Adapter::Encoder(pre) = self.adapter() else { return Err(EncoderError::NotAnEncoder) };
         let described = self.description();
@@ -65,7 +87,7 @@ impl Component {
             sink: sink.to_owned(),
             config: settings.config.to_string(),
             limits: settings.limits.clone(),
-            closed: Capabilities::new(pipeline, sink, &Allow::default(), &BTreeMap::new(), None)?,
+            closed: Capabilities::new(pipeline, sink, &Allow::default(), &BTreeMap::new(), stage)?,
             contract: Contract {
                 content_type: described.content_type.as_deref().map(Arc::from),
                 max_events: limit(described.max_events),
@@ -120,6 +142,7 @@ impl Encode for Instance {
         store.data_mut().memory().forget_refusals();
         let guest: &Guest = guest.sump_sink_encoder();
         let answer = cpu.charge(guest.call_encode(&mut *store, batch)).await;
+        state::note_use(&*store);
         let answer = answer.map_err(|error| WriteError::Lost(store.data().failure(&error)))?;
         let encoded = answer.map_err(|failure| WriteError::Failed(answers::failure(failure)))?;
         lifted(events.len(), encoded).map_err(|lie| Failure::rejected("bad-encoding", lie).into())

@@ -18,28 +18,30 @@ struct Both {
     plain: Engine,
     /// Made when the first component asks for it: most runs never do.
     concurrent: OnceLock<Engine>,
+    metered: bool,
     ticker: Ticker,
 }
 
 impl Engines {
-    pub(super) fn new() -> Result<Engines, wasmtime::Error> {
-        let plain = Engine::new(&config(false))?;
+    /// What is compiled counts the instructions that it runs, where it is `metered`; that takes its time.
+    pub(super) fn new(metered: bool) -> Result<Engines, wasmtime::Error> {
+        let plain = Engine::new(&config(false, metered))?;
         let ticker = Ticker::start()?;
         ticker.add(&plain);
-        Ok(Engines(Arc::new(Both { plain, concurrent: OnceLock::new(), ticker })))
+        Ok(Engines(Arc::new(Both { plain, concurrent: OnceLock::new(), metered, ticker })))
     }
 
     /// An empty async call costs several times as much in the engine that supports concurrency; the other one refuses
     /// components that use async types.
     pub(super) fn of(&self, concurrent: bool) -> Result<&Engine, wasmtime::Error> {
-        let Both { plain, concurrent: other, ticker } = &*self.0;
+        let Both { plain, concurrent: other, metered, ticker } = &*self.0;
         if !concurrent {
             return Ok(plain);
         }
         if let Some(engine) = other.get() {
             return Ok(engine);
         }
-        let engine = Engine::new(&config(true))?;
+        let engine = Engine::new(&config(true, *metered))?;
         Ok(other.get_or_init(|| {
             ticker.add(&engine);
             engine
@@ -52,10 +54,11 @@ impl Engines {
     }
 }
 
-fn config(concurrent: bool) -> Config {
+fn config(concurrent: bool, metered: bool) -> Config {
     let mut config = Config::new();
     config
         .epoch_interruption(true)
+        .consume_fuel(metered)
         .concurrency_support(concurrent)
         .wasm_component_model_async(concurrent)
         .wasm_backtrace_details(WasmBacktraceDetails::Disable)

@@ -10,7 +10,7 @@ use wasmtime::Store;
 
 use super::columns::Scratch;
 use super::limits::Cpu;
-use super::state::State;
+use super::state::{self, State};
 use super::v0_1::answers::plain as answers;
 use super::v0_1::batches::plain as batches;
 use super::v0_1::plain::exports::sump::sink::sink::Guest;
@@ -92,6 +92,7 @@ async fn call<R>(
     store.set_epoch_deadline(1);
     store.data_mut().memory().forget_refusals();
     let answer = cpu.charge(call(store)).await;
+    state::note_use(&*store);
     answer.map_err(|error| store.data().failure(&error))
 }
 

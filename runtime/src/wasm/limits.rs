@@ -9,6 +9,7 @@ use rustix::time::{ClockId, clock_gettime};
 use wasmtime::ResourceLimiter;
 
 use super::engine::TICK;
+use super::stage::Usage;
 
 /// Bytes that one element of a table takes.
 const ELEMENT: usize = size_of::<usize>();
@@ -20,11 +21,12 @@ pub(super) struct Memory {
     used: usize,
     last: usize,
     refused: bool,
+    usage: Option<Arc<Usage>>,
 }
 
 impl Memory {
-    pub(super) fn new(limit: u64) -> Memory {
-        Memory { limit: usize::try_from(limit).unwrap_or(usize::MAX), used: 0, last: 0, refused: false }
+    pub(super) fn new(limit: u64, usage: Option<Arc<Usage>>) -> Memory {
+        Memory { limit: usize::try_from(limit).unwrap_or(usize::MAX), used: 0, last: 0, refused: false, usage }
     }
 
     /// A call begins, or the guest gave way to its other calls: what was refused before has no part in what follows.
@@ -42,6 +44,9 @@ impl Memory {
         self.last = if fits { bytes } else { 0 };
         self.used += self.last;
         self.refused |= !fits;
+        if let Some(usage) = &self.usage {
+            usage.note_memory(self.used as u64);
+        }
         fits
     }
 
@@ -180,7 +185,7 @@ mod tests {
 
     #[test]
     fn memories_and_tables_count_together() {
-        let mut memory = Memory::new(100);
+        let mut memory = Memory::new(100, None);
         assert!(memory.memory_growing(0, 40, None).unwrap());
         assert!(memory.memory_growing(0, 40, None).unwrap());
         assert!(!memory.table_growing(0, 3, None).unwrap());

@@ -3,6 +3,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use ::http::{Request, Response};
@@ -48,12 +49,46 @@ pub struct Stage {
     /// What the wall clock says at `origin`, since the Unix epoch.
     began: Duration,
     origin: Instant,
+    usage: Arc<Usage>,
+}
+
+/// What instances on a stage have used.
+#[derive(Debug, Default)]
+pub struct Usage {
+    memory: AtomicU64,
+    fuel: AtomicU64,
+}
+
+impl Usage {
+    /// The most bytes that memories and tables of one instance ever had.
+    pub fn memory(&self) -> u64 {
+        self.memory.load(Ordering::Relaxed)
+    }
+
+    /// Instructions of WebAssembly, about, that the instance has run which was called last: where the host counts them, and
+    /// 0 elsewhere. See [`Host::metered`](super::Host::metered).
+    pub fn fuel(&self) -> u64 {
+        self.fuel.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn note_memory(&self, bytes: u64) {
+        self.memory.fetch_max(bytes, Ordering::Relaxed);
+    }
+
+    pub(super) fn note_fuel(&self, used: u64) {
+        self.fuel.store(used, Ordering::Relaxed);
+    }
 }
 
 impl Stage {
     /// Its clocks go on as those of the async runtime that it is made in do, from `began` on, which is since the Unix epoch.
     pub fn new(endpoint: Arc<dyn Endpoint>, began: Duration) -> Stage {
-        Stage { endpoint, began, origin: Instant::now() }
+        Stage { endpoint, began, origin: Instant::now(), usage: Arc::default() }
+    }
+
+    /// What its instances have used. It is counted on while they are called.
+    pub fn usage(&self) -> &Arc<Usage> {
+        &self.usage
     }
 
     pub(super) fn endpoint(&self) -> &Arc<dyn Endpoint> {

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use wasmtime::component::ResourceTable;
-use wasmtime::{Engine, Store, UpdateDeadline};
+use wasmtime::{AsContext, Engine, Store, UpdateDeadline};
 use wasmtime_wasi::sockets::WasiSocketsCtxView;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
@@ -12,6 +12,7 @@ use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 use super::capabilities::{Capabilities, Connections, Context, Hooks, Ungranted, View};
 use super::limits::{Cpu, Memory};
 use super::settings::Limits;
+use super::stage::Usage;
 use super::trap;
 use crate::sink::Failure;
 
@@ -19,6 +20,9 @@ use crate::sink::Failure;
 const MAX_RESOURCES: usize = 10_000;
 /// Bytes that one call of the host copies out of a guest at most.
 const MAX_LIFTED: usize = 128 << 20;
+
+/// So much that it never ends.
+const FUEL: u64 = u64::MAX;
 
 /// See the module.
 pub(super) struct State {
@@ -31,6 +35,7 @@ pub(super) struct State {
     ungranted: Ungranted,
     table: ResourceTable,
     memory: Memory,
+    usage: Option<Arc<Usage>>,
 }
 
 impl State {
@@ -65,15 +70,18 @@ pub(super) fn store(
 ) -> (Store<State>, Arc<Cpu>) {
     let mut table = ResourceTable::new();
     table.set_max_capacity(MAX_RESOURCES);
-    let memory = Memory::new(limits.memory);
+    let usage = capabilities.usage();
+    let memory = Memory::new(limits.memory, usage.clone());
     let (hooks, ungranted) = (capabilities.hooks(), capabilities.ungranted());
     let Context { wasi, connections } = context;
     let (http, asked) = (WasiHttpCtx::new(), HashMap::new());
-    let state = State { wasi, http, hooks, connections, asked, ungranted, table, memory };
+    let state = State { wasi, http, hooks, connections, asked, ungranted, table, memory, usage };
     let mut store = Store::new(engine, state);
     store.limiter(|state| &mut state.memory);
     store.set_hostcall_fuel(MAX_LIFTED);
     store.set_max_component_handles(MAX_RESOURCES);
+    // An error where nothing is counted, which is everywhere but in a host that meters.
+    store.set_fuel(FUEL).ok();
     let cpu = Cpu::new(limits.cpu);
     let meter = Arc::clone(&cpu);
     store.epoch_deadline_callback(move |_| {
@@ -82,6 +90,16 @@ pub(super) fn store(
     });
     store.set_epoch_deadline(1);
     (store, cpu)
+}
+
+/// A call has returned: what it used is counted.
+pub(super) fn note_use(store: impl AsContext<Data = State>) {
+    let store = store.as_context();
+    if let Some(usage) = &store.data().usage
+        && let Ok(left) = store.get_fuel()
+    {
+        usage.note_fuel(FUEL - left);
+    }
 }
 
 impl WasiView for State {

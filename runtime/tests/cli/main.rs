@@ -7,6 +7,7 @@ mod guest;
 mod admin;
 mod alerts;
 mod bad;
+mod bench;
 mod buffer;
 mod console;
 mod crash;
