@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use arrow_array::{Array, BinaryArray};
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::time::{Instant, timeout, timeout_at};
@@ -15,6 +16,7 @@ use super::case::Setup;
 use super::content::Content;
 use super::word::Word;
 use crate::batch::Batch;
+use crate::sink::encode::Values;
 use crate::sink::{Connect, Encode, Encoded, Encoder, Failure, Outcome, Refusal, Sink, Turn, WriteContext, WriteError};
 use crate::units;
 use crate::wasm::{
@@ -50,7 +52,17 @@ pub(super) enum Open {
 pub(super) struct Answered {
     pub(super) fate: Fate,
     /// The values that an encoder made.
-    pub(super) values: Vec<Option<Vec<u8>>>,
+    pub(super) values: Vec<Made>,
+}
+
+/// A value that an encoder made.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Made {
+    /// Absent in a tombstone.
+    pub(super) payload: Option<Vec<u8>>,
+    pub(super) key: Option<Vec<u8>>,
+    /// Those that are text.
+    pub(super) headers: BTreeMap<String, String>,
 }
 
 /// What became of its events.
@@ -219,11 +231,23 @@ fn written(rows: usize, answer: Result<Outcome, WriteError>) -> Answered {
 
 fn encoded(rows: usize, answer: Result<Encoded, WriteError>) -> Answered {
     match answer {
-        Ok(encoded) => Answered {
-            fate: Fate::Each(words(rows, encoded.refused(), rows)),
-            values: encoded.values().payload.iter().map(|value| value.map(<[u8]>::to_vec)).collect(),
-        },
+        Ok(encoded) => {
+            let values = encoded.values();
+            let made = (0..values.payload.len()).map(|row| made(values, row)).collect();
+            Answered { fate: Fate::Each(words(rows, encoded.refused(), rows)), values: made }
+        }
         Err(error) => written(rows, Err(error)),
+    }
+}
+
+fn made(values: &Values, row: usize) -> Made {
+    let of = |column: &BinaryArray| column.is_valid(row).then(|| column.value(row).to_vec());
+    let text = |bytes: &[u8]| str::from_utf8(bytes).ok().map(str::to_owned);
+    let headers = values.headers.iter().flat_map(|headers| headers.of(row));
+    Made {
+        payload: of(&values.payload),
+        key: values.key.as_ref().and_then(of),
+        headers: headers.filter_map(|(name, value)| Some((text(name)?, text(value?)?))).collect(),
     }
 }
 

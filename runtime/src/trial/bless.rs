@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use toml_edit::{Array, DocumentMut, InlineTable, Item, Table, TableLike, Value};
 
-use super::bed::Fate;
+use super::bed::{Fate, Made};
 use super::case::{Case, Request};
 use super::content::Content;
 use super::difference::Part;
@@ -65,7 +65,7 @@ fn value_of(part: Part, happened: &Happened, known: &[Request], even_empty: bool
         Part::Open => happened.open.as_ref().map(|told| told.word.to_string().into()),
         Part::Close => happened.close.as_ref().map(|told| told.word.to_string().into()),
         Part::Outcome => happened.fate.as_ref().map(outcome),
-        Part::Values => list(happened.values.iter().flatten().map(|value| content(value, false)).collect()),
+        Part::Values => list(happened.values.iter().map(made).collect()),
         Part::Requests => {
             let known = known.iter().map(Some).chain(std::iter::repeat(None));
             list(happened.requests.iter().zip(known).map(|(asked, known)| request(asked, known)).collect())
@@ -87,6 +87,23 @@ fn outcome(fate: &Fate) -> Value {
         Fate::Each(words) if words.iter().all(|word| *word == Word::Done) => Word::Done.to_string().into(),
         Fate::Each(words) => Array::from_iter(words.iter().map(Word::to_string)).into(),
     }
+}
+
+/// As an event is written.
+fn made(made: &Made) -> Value {
+    if let (Some(payload), None, true) = (&made.payload, &made.key, made.headers.is_empty()) {
+        return content(payload, false);
+    }
+    let mut value = InlineTable::new();
+    for (name, bytes) in [("payload", &made.payload), ("key", &made.key)] {
+        if let Some(bytes) = bytes {
+            value.insert(name, content(bytes, false));
+        }
+    }
+    if !made.headers.is_empty() {
+        value.insert("headers", InlineTable::from_iter(&made.headers).into());
+    }
+    value.into()
 }
 
 /// As what is known of it was written: the same headers, JSON where that was JSON.

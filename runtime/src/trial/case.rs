@@ -119,8 +119,8 @@ pub(super) struct Expect {
     pub(super) open: Option<Word>,
     /// What becomes of the batch as a whole or of each of its events.
     pub(super) outcome: Option<Outcome>,
-    /// The values that an encoder makes.
-    pub(super) values: Option<Vec<Content>>,
+    /// The values that an encoder makes, written as events are.
+    pub(super) values: Option<Vec<Given>>,
     /// How closing fails.
     pub(super) close: Option<Word>,
     /// All requests, in order.

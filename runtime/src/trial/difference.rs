@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::fmt::Display;
 
-use super::bed::Fate;
+use super::bed::{Fate, Made};
 use super::case::{Expect, Outcome, Request};
 use super::content::{Content, shown};
+use super::event::Given;
 use super::happened::{Happened, Told};
 use super::script::Asked;
 use super::word::Word;
@@ -134,12 +135,28 @@ fn lists<E, F>(
     }
 }
 
-fn value_differs(expected: &Content, found: &Option<Vec<u8>>) -> Vec<String> {
-    match found {
-        Some(found) if expected.fits(found) => Vec::new(),
-        Some(found) => vec![differs(expected, shown(found))],
-        None => vec![differs(expected, "a tombstone")],
+/// Keys and headers count where they are expected.
+fn value_differs(expected: &Given, made: &Made) -> Vec<String> {
+    let mut found = Vec::new();
+    let said = |bytes: &Option<Vec<u8>>, none: &str| bytes.as_deref().map_or_else(|| none.to_owned(), shown);
+    match (&expected.payload, &made.payload) {
+        (Some(expected), Some(payload)) if expected.fits(payload) => {}
+        (Some(expected), payload) => found.push(differs(expected, said(payload, "a tombstone"))),
+        (None, Some(payload)) => found.push(differs("a tombstone", shown(payload))),
+        (None, None) => {}
     }
+    if let Some(key) = &expected.key
+        && !made.key.as_ref().is_some_and(|made| key.fits(made))
+    {
+        found.push(format!("key: {}", differs(key, said(&made.key, "none"))));
+    }
+    for (name, value) in &expected.headers {
+        let is = made.headers.get(name).map_or("none", String::as_str);
+        if is != value {
+            found.push(format!("header `{name}`: {}", differs(value, is)));
+        }
+    }
+    found
 }
 
 /// Loggers put times and levels before what is said.
@@ -193,7 +210,7 @@ mod tests {
         Happened {
             open: None,
             fate: Some(Fate::Each(vec![Word::Done, "rejected: bad".parse().unwrap()])),
-            values: vec![Some(b"v".to_vec()), None],
+            values: vec![Made { payload: Some(b"v".to_vec()), ..Made::default() }, Made::default()],
             close: None,
             requests: vec![asked],
             unused: Vec::new(),
@@ -217,13 +234,15 @@ mod tests {
 
     #[test]
     fn every_difference_is_told() {
-        let all = "outcome = 'written'\nvalues = ['w', 'x']\nlog = ['line', 'more']\nfiles = { '/out/b' = '' }\nopen = 'halted'\n\
+        let all = "outcome = 'written'\nvalues = ['w', { payload = 'x', key = 'k', headers = { h = 'i' } }]\nlog = ['line', 'more']\nfiles = { '/out/b' = '' }\nopen = 'halted'\n\
                    requests = [{ method = 'GET', url = 'http://b/', headers = { c = 'd' }, body = '' }]\nclose = 'unknown'";
         let expected = [
             "open: expected halted, found that it succeeded",
             "outcome: expected \"written\", found [\"written\", \"rejected: bad\"]",
             "value 1: expected \"w\", found \"v\"",
             "value 2: expected \"x\", found a tombstone",
+            "value 2: key: expected \"k\", found none",
+            "value 2: header `h`: expected i, found none",
             "close: expected unknown, found that it succeeded",
             "request 1: expected GET, found POST",
             "request 1: expected http://b/, found http://a/",

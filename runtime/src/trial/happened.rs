@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::bed::{Bed, Fate};
+use super::bed::{Bed, Fate, Made};
 use super::case::{Case, Setup};
 use super::event;
 use super::heard::Heard;
@@ -18,7 +18,7 @@ pub(super) struct Happened {
     pub(super) open: Option<Told>,
     /// What became of the batch.
     pub(super) fate: Option<Fate>,
-    pub(super) values: Vec<Option<Vec<u8>>>,
+    pub(super) values: Vec<Made>,
     /// How closing failed.
     pub(super) close: Option<Told>,
     pub(super) requests: Vec<Asked>,

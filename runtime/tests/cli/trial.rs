@@ -212,7 +212,7 @@ name = "members are added"
 events = ['{"a": 1}', 'x', '{"site": 1, "at": 2}']
 expect.outcome = ["encoded", "rejected: not-json", "encoded"]
 expect.values = [
-  { json = { a = 1, site = "z", at = { partition = "test/0", position = 0, time = 1767225600000 } } },
+  { payload.json = { a = 1, site = "z", at = { partition = "test/0", position = 0, time = 1767225600000 } } },
   '{"site": 1, "at": 2}',
 ]
 "#,
@@ -279,4 +279,25 @@ body.json = [{ mag = 5.0 }]
     assert!(dir.read("out.xml").contains("<testsuites name=\"sump test\" tests=\"17\" failures=\"0\""));
     let ended = trial(&dir, "http-alerts", &[]).with(0);
     assert!(ended.output.contains("17 passed, 0 failed"), "{}", ended.output);
+}
+
+#[test]
+fn examples_pass_their_cases_and_bear_what_every_component_has_to() {
+    let folder = std::path::Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../example-sinks"));
+    let mut tried = 0;
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let example = entry.unwrap().path();
+        let cases = example.join("tests");
+        // One that speaks something else than HTTP has none: there are no endpoints for that.
+        if !cases.join("cases.toml").is_file() {
+            continue;
+        }
+        let package = example.file_name().unwrap().to_str().unwrap();
+        let dir = Dir::new();
+        let ended =
+            dir.sump(["test".as_ref(), "--tests".as_ref(), cases.as_os_str()]).arg(guest(package)).end().with(0);
+        assert!(ended.output.contains("\nconformance, set up as "), "{package}: {}", ended.output);
+        tried += 1;
+    }
+    assert!(tried >= 7, "{tried}");
 }
