@@ -48,7 +48,7 @@ use tokio::time::Instant;
 pub use buffer::{Again, Buffer, BufferParts};
 pub use dead_letters::{
     Bytes, Counted, DeadLetter, DeadLetters, Filter, Found, Held, Letter, LetterCounts, Marks, Past, Relay, RelayView,
-    ReplayLock, Scan, Segments, Snapshot, Unkept, batch_of, encode, prune,
+    ReplayLock, Scan, Segments, Snapshot, Unkept, batch_of, encode, letter_partition, prune,
 };
 pub use exactly_once::{ExactlyOnce, ExactlyOnceParts};
 pub use gate::{Cause, Gate};

@@ -188,6 +188,21 @@ pub struct Sink {
     pub kind: SinkKind,
 }
 
+impl Pipeline {
+    /// The sink of Kafka whose records and positions are one transaction, and the one whose records are in these
+    /// transactions too, as it gets the dead letters, in the same cluster. Each with its settings.
+    pub fn one_transaction(&self) -> Option<[(&Sink, &crate::sink::kafka::Settings); 2]> {
+        let mut sinks = self.sinks.iter().filter_map(|sink| match &sink.kind {
+            SinkKind::Kafka(settings) => Some((sink, settings)),
+            _ => None,
+        });
+        let once = sinks.clone().find(|(sink, _)| sink.delivery.exactly_once)?;
+        let to = self.routing.dead_letters.as_ref()?;
+        let letters = sinks.find(|(sink, _)| sink.name == to.sink && !sink.delivery.exactly_once)?;
+        (letters.1.connection == once.1.connection).then_some([once, letters])
+    }
+}
+
 impl Plan {
     /// A source by name.
     pub fn source(&self, name: &str) -> Option<&Source> {

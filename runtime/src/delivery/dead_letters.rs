@@ -28,7 +28,7 @@ pub use filter::Filter;
 pub use letter::{Bytes, Letter, batch_of};
 pub use marks::Marks;
 pub use record::{Past, encode};
-pub use relay::{Relay, RelayView};
+pub use relay::{Relay, RelayView, letter_partition};
 pub use scan::{Found, Scan, Snapshot};
 pub use segments::Segments;
 

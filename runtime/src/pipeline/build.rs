@@ -32,7 +32,6 @@ use crate::sink::console::Console;
 use crate::sink::encode::Encoder;
 use crate::sink::file::{FileSink, Reopen};
 use crate::sink::http::HttpSink;
-use crate::sink::kafka::{self, KafkaOnce, KafkaSink};
 use crate::sink::null::Null;
 use crate::source::file::Files;
 use crate::source::generate::Generator;
@@ -175,12 +174,12 @@ pub(super) fn open(plan: &Plan, source: &config::Source, run: &str, groups: &Gro
         SourceKind::Http(settings) => Box::new(Http::new((**settings).clone(), run)),
         SourceKind::Kafka(settings) => {
             let connection = plan.kafka(&settings.connection).cloned();
-            Box::new(Kafka::new(&source.name, settings.clone(), connection, groups.get(&source.name)))
+            Box::new(Kafka::new(&source.name, settings.clone(), connection, groups.member(&source.name)))
         }
     }
 }
 
-fn path_of(pipeline: &config::Pipeline, sink: &config::Sink) -> PathName {
+pub(super) fn path_of(pipeline: &config::Pipeline, sink: &config::Sink) -> PathName {
     PathName { pipeline: pipeline.name.as_str().into(), sink: sink.name.as_str().into() }
 }
 
@@ -214,7 +213,7 @@ pub(super) async fn ends(plan: &Plan, host: &Host<'_>, groups: &Groups) -> Resul
                         }
                     }
                 }
-                SinkKind::Kafka(settings) => kafka_sink(plan, pipeline, sink, settings, groups),
+                SinkKind::Kafka(settings) => groups.sink(plan, pipeline, sink, settings),
                 SinkKind::Wasm(settings) => match components.sink(plan, pipeline, sink, settings, host) {
                     Ok(connect) => connect,
                     Err(errors) => {
@@ -228,24 +227,6 @@ pub(super) async fn ends(plan: &Plan, host: &Host<'_>, groups: &Groups) -> Resul
         }
     }
     if problems.is_empty() { Ok(ends) } else { Err(problems) }
-}
-
-fn kafka_sink(
-    plan: &Plan,
-    pipeline: &config::Pipeline,
-    sink: &config::Sink,
-    settings: &kafka::Settings,
-    groups: &Groups,
-) -> Arc<dyn Connect> {
-    let (delivery, name) = (&sink.delivery, path_of(pipeline, sink).to_string());
-    let ordered = delivery.concurrency.most().get() == 1;
-    let limits = kafka::Limits { timeout: delivery.timeout, buffer: delivery.buffer.bound(), ordered };
-    let connect = KafkaSink::new(&name, settings, limits, Box::new(plan.kafka_again(&settings.connection)));
-    let group = groups.get(&pipeline.source).filter(|_| delivery.exactly_once);
-    match group.zip(plan.settings.instance.as_deref()) {
-        Some((group, instance)) => Arc::new(KafkaOnce::new(connect, instance, group)),
-        None => Arc::new(connect),
-    }
 }
 
 /// What the parts of one run share while they are built.

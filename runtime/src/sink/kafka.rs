@@ -9,12 +9,14 @@
 //! Several writes are under way on one producer, which keeps their order. Where events of one are to come again, it is given
 //! up too, with those of the writes behind it; the next one begins once all of these have returned.
 
+mod front;
 mod message;
 mod native;
 mod once;
 mod outcome;
 mod producer;
 mod settings;
+mod transact;
 mod transactional;
 
 use std::iter::Peekable;
@@ -35,7 +37,7 @@ use native::{Flight, Handing, Persisted, Unwritten};
 use outcome::{Failures, Meaning, comes_again, meaning};
 use producer::Producer;
 
-pub use once::KafkaOnce;
+pub use once::{KafkaLetters, KafkaOnce};
 pub use settings::{Compression, Partitioner, Settings, Time, TopicTemplate};
 
 /// Gives the settings of a connection as they are now: a file that they refer to may have changed.

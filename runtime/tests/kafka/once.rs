@@ -1,11 +1,13 @@
 //! From Kafka to Kafka, each event exactly once, for whoever reads what counts.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::{Offset, TopicPartitionList};
 use rustix::process::Signal;
+use serde_json::Value;
 
 use crate::kafka::{Broker, broker, victim};
 use crate::sump::{Dir, Running, wait_for};
@@ -216,6 +218,53 @@ fn one_event_that_can_not_be_written_is_a_dead_letter_and_all_others_are_there()
     // The group has all of it.
     let ended = dir.done().with(0);
     assert_eq!((ended.written("p:s"), broker.payloads("refused-out").len()), (0, expected.len()));
+}
+
+/// What a dead letter's event was, and where it was read.
+fn letter(payload: &str) -> (String, u64) {
+    let letter: Value = serde_json::from_str(payload).unwrap();
+    (letter["partition"].as_str().unwrap().to_owned(), letter["position"].as_u64().unwrap())
+}
+
+#[test]
+fn a_dead_letter_counts_with_the_position_behind_it_whatever_is_killed() {
+    let (broker, partitions, kills) = (broker(), 2, kills());
+    let events = 150 * (kills + 1);
+    broker.create("letters", partitions as i32, &[]);
+    broker.create("letters-out", 1, &[]);
+    broker.create("letters-kept", 1, &[]);
+    let (mut written, mut kept) = (0, Vec::new());
+    for partition in 0..partitions {
+        let is_bad = |number: usize| number % 11 == 3 || number % 50 > 47;
+        let key = |number| if is_bad(number) { "nowhere" } else { "0" };
+        let lines: String = (0..events).map(|number| format!("{}:{partition}/{number}\n", key(number))).collect();
+        broker.produce("letters", &["-K", ":", "-p", &partition.to_string()], &lines);
+        written += (0..events).filter(|number| !is_bad(*number)).count();
+        let position = |number| (format!("letters/{partition}"), number as u64);
+        kept.extend((0..events).filter(|number| is_bad(*number)).map(position));
+    }
+    let source = "until = 'end'\nproperties = { 'group.instance.id' = 'a' }";
+    let sink = "partition = '{key}'\nbatch_size = 20\nbatch_timeout = '10ms'\n\
+                [pipeline.p.dead_letters]\nsink = 'kept'\n\
+                [pipeline.p.sink.kept]\ntype = 'kafka'\nconnection = 'k'\ntopic = 'letters-kept'";
+    let dir = Dir::with(&config(broker, "a", ["letters", "letters-out"], source, sink));
+    let client: BaseConsumer = broker.client().create().unwrap();
+    for _ in 0..kills {
+        let so_far = || end(&client, "letters-out") + end(&client, "letters-kept");
+        let until = so_far() + fastrand::i64(1..200);
+        let mut run = dir.run(["sump.toml"]).start();
+        run.until("events", || so_far() >= until);
+        run.signal(Signal::KILL);
+        run.end();
+    }
+    dir.done().with(0);
+    let out = broker.payloads("letters-out");
+    assert_eq!((out.iter().collect::<BTreeSet<_>>().len(), out.len()), (written, written));
+    let mut letters: Vec<(String, u64)> = broker.payloads("letters-kept").iter().map(|line| letter(line)).collect();
+    letters.sort();
+    kept.sort();
+    assert_eq!(letters, kept);
+    assert_eq!(dir.dead("code"), Vec::<String>::new());
 }
 
 #[test]

@@ -44,6 +44,7 @@ pub(super) fn check(
             {
                 of.one_transaction(source, from, to, problems);
                 of.one_position(pipelines, problems);
+                of.one_producer(problems);
                 of.named(settings, problems);
             }
             of.settings(problems);
@@ -105,6 +106,23 @@ impl<'a> Of<'a> {
             let label = "what a transaction has aborted would be read, and written";
             let remedy = "remove `isolation.level`, or `exactly_once`";
             self.report(problems, &["source", &source.name, "properties"], label, remedy);
+        }
+    }
+
+    /// What dead letters share with the records beside them.
+    fn one_producer(&self, problems: &mut Vec<Diagnostic>) {
+        let Some([(_, own), (letters, settings)]) = self.pipeline.one_transaction() else { return };
+        for (same, key) in [
+            (own.compression == settings.compression, "compression"),
+            (own.partitioner == settings.partitioner, "partitioner"),
+            (own.properties == settings.properties, "properties"),
+        ] {
+            if !same {
+                let label = format!("dead letters are in the transactions of `{}`, by one producer", self.sink.name);
+                let remedy = format!("write the same `{key}` for both sinks");
+                let path = ["pipeline", &self.pipeline.name, "sink", &letters.name, key];
+                self.report(problems, &path, &label, &remedy);
+            }
         }
     }
 

@@ -121,7 +121,7 @@ impl Relay {
         let lines = record::encode(letter, past).map_err(|error| external(Box::new(error)))?;
         let lines = lines.split_inclusive(|byte| *byte == b'\n').map(|line| line.strip_suffix(b"\n").unwrap_or(line));
         let origin = letter.batch.origin();
-        let name = |partition: &Partition| format!("dead_letters/{}/{partition}", letter.path.sink);
+        let name = |partition: &Partition| letter_partition(&letter.path.sink, partition.as_str());
         let partitions = origin.partitions().iter().map(|partition| Partition::new(name(partition))).collect();
         let origin =
             Origin::new(partitions, origin.runs().to_vec(), UInt64Array::new(origin.position_buffer().clone(), None))?;
@@ -156,6 +156,11 @@ impl DeadLetters for Relay {
             Err(error) => Err(Unkept::Failed { message: format!("{}: {error}", self.path) }),
         }
     }
+}
+
+/// What the partition of a letter is called, by the sink that the event was for and the event's own partition.
+pub fn letter_partition(sink: &str, partition: &str) -> String {
+    format!("dead_letters/{sink}/{partition}")
 }
 
 impl Drop for Relay {
