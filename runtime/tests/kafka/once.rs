@@ -230,7 +230,7 @@ fn letter(payload: &str) -> (String, u64) {
 fn a_dead_letter_counts_with_the_position_behind_it_whatever_is_killed() {
     let (broker, partitions, kills) = (broker(), 2, kills());
     let events = 150 * (kills + 1);
-    broker.create("letters", partitions as i32, &[]);
+    broker.create("letters", partitions, &[]);
     broker.create("letters-out", 1, &[]);
     broker.create("letters-kept", 1, &[]);
     let (mut written, mut kept) = (0, Vec::new());

@@ -66,3 +66,32 @@ fn a_sink_says_which_right_it_lacks_and_goes_on_once_it_has_it() {
     assert_eq!(broker.payloads("rights-write"), ["one", "two"]);
     assert!(dir.dead_letters().is_empty());
 }
+
+#[test]
+fn a_sink_says_which_rights_transactions_need_and_goes_on_once_it_has_them() {
+    let broker = broker();
+    for topic in ["rights-once", "rights-once-out"] {
+        broker.create(topic, 1, &[]);
+    }
+    broker.produce("rights-once", &[], "one\ntwo\n");
+    // Once somebody has rights, nobody else has.
+    broker.allow(
+        "somebody-else",
+        &["--operation", "All", "--transactional-id", "rights", "--resource-pattern-type", "prefixed"],
+    );
+    let dir = Dir::with(&format!(
+        "instance = 'rights'\n\
+         {}[source.k]\ntype = 'kafka'\nconnection = 'k'\ngroup = 'rights-once'\ntopics = 'rights-once'\nuntil = 'end'\n\
+         [pipeline.p]\nsource = 'k'\n\
+         [pipeline.p.sink.s]\ntype = 'kafka'\nconnection = 'k'\ntopic = 'rights-once-out'\nexactly_once = true\n\
+         gate.probe = '200ms'\n",
+        connection(broker)
+    ));
+    let mut run = dir.run(["sump.toml"]).start();
+    run.until_said("give the user the rights to WRITE and DESCRIBE transactional ids that begin with `instance`");
+    let rights = ["--operation", "Write", "--operation", "Describe", "--transactional-id", "rights"];
+    broker.allow(USER.0, &[&rights[..], &["--resource-pattern-type", "prefixed"]].concat());
+    assert_eq!(run.end().with(0).written("p:s"), 2);
+    assert_eq!(broker.payloads("rights-once-out"), ["one", "two"]);
+    assert!(dir.dead_letters().is_empty());
+}

@@ -190,6 +190,25 @@ exactly_once = true
 type = "kafka"
 connection = "there"
 topic = "u"
+compression = "lz4"
+[source.m]
+type = "kafka"
+connection = "here"
+group = "m"
+topics = "t"
+[pipeline.together]
+source = "m"
+dead_letters.sink = "letters"
+[pipeline.together.sink.once]
+type = "kafka"
+connection = "here"
+topic = "u"
+exactly_once = true
+[pipeline.together.sink.letters]
+type = "kafka"
+connection = "here"
+topic = "u"
+compression = "lz4"
 "#;
     let right = text.replace("[connection.here]", "instance = \"a\"\n[connection.here]");
     told(&[("a.toml", &right)], "exactly_once_where_kafka_can_not_hold_it");
