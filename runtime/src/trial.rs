@@ -19,6 +19,7 @@ mod junit;
 mod measure;
 mod report;
 mod script;
+mod talk;
 mod word;
 
 pub use case::{Folder, Grants, Setup};

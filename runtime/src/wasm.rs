@@ -33,4 +33,4 @@ pub use encoder::{EncoderError, WasmEncoder};
 pub use interfaces::Import;
 pub use schema::Problem;
 pub use settings::{Access, Allow, AllowDir, AllowHttp, EncoderSettings, Limits, Settings};
-pub use stage::{AnswerBody, Endpoint, NoAnswer, Stage, Usage};
+pub use stage::{AnswerBody, Connection, End, Endpoint, NoAnswer, Pipe, Stage, Usage};

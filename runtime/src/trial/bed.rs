@@ -111,7 +111,8 @@ impl Bed {
                     access: folder.access,
                 });
                 let (dirs, env) = (dirs.collect(), setup.allow.env.keys().cloned().collect());
-                let allow = Allow { http: setup.allow.http.clone(), dirs, env, ..Allow::default() };
+                let (http, tcp) = (setup.allow.http.clone(), setup.allow.tcp.clone());
+                let allow = Allow { http, tcp, dirs, env };
                 let settings = Settings { path: PathBuf::new(), config, allow, limits: setup.limits.clone() };
                 let env = &setup.allow.env;
                 let sink = component.connect_on(&stage, NAME, NAME, &settings, env, NonZeroUsize::MIN);

@@ -12,6 +12,7 @@ use serde_json::{Map, Value};
 use super::answer::Answer;
 use super::content::Content;
 use super::event::Given;
+use super::talk::Talk;
 use super::word::Word;
 use crate::delivery;
 use crate::units;
@@ -66,6 +67,8 @@ impl Default for Setup {
 pub struct Grants {
     /// Where it may send requests, which go to the endpoints of the case.
     pub http: Vec<AllowHttp>,
+    /// Where it may connect to, `HOST:PORT`, which leads to the connections of the case.
+    pub tcp: Vec<String>,
     /// Folders that it sees, empty but for the files of the case.
     pub dirs: Vec<Folder>,
     /// Environment variables that it sees.
@@ -104,6 +107,9 @@ pub(super) struct Case {
     /// What endpoints answer, in order. Where there is none, 200 always.
     #[serde(default)]
     pub(super) answers: Vec<Answer>,
+    /// What happens over connections, each in the order in which they are made.
+    #[serde(default)]
+    pub(super) connections: Vec<Talk>,
     /// Another one than the setup's.
     #[serde(default, with = "units::duration::option")]
     pub(super) timeout: Option<Duration>,

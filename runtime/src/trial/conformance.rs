@@ -85,7 +85,7 @@ pub(super) fn hold(
     let heard = Heard::default();
     let held = heard.during(|| {
         still_time()?.block_on(async {
-            let endpoint = Arc::new(Script::new(Vec::new()));
+            let endpoint = Arc::new(Script::new(Vec::new(), Vec::new()));
             let bed = Bed::new(component, setup, Arc::clone(&endpoint) as _, &BTreeMap::new())?;
             let run = Run { bed, endpoint, setup, samples, open: None, batches: Vec::new(), fault: None, requests: 0 };
             run.steps(requirement.steps).await

@@ -72,13 +72,13 @@ pub(super) fn differences(expect: &Expect, happened: &Happened) -> Vec<String> {
     found
 }
 
-/// What nobody can expect: requests without an answer, and answers without a request.
+/// What nobody can expect: requests without an answer, answers without a request, connections that went another way.
 pub(super) fn oddities(happened: &Happened) -> Vec<String> {
     let unanswered = (1..).zip(&happened.requests).filter(|(_, asked)| !asked.answered);
     let unanswered = unanswered
         .map(|(number, asked)| format!("request {number}: `answers` has none for it: {} {}", asked.method, asked.url));
     let unused = happened.unused.iter().map(|number| format!("answer {number}: no request came for it"));
-    unanswered.chain(unused).collect()
+    unanswered.chain(unused).chain(happened.odd.iter().cloned()).collect()
 }
 
 fn differs(expected: impl Display, found: impl Display) -> String {
@@ -214,6 +214,7 @@ mod tests {
             close: None,
             requests: vec![asked],
             unused: Vec::new(),
+            odd: Vec::new(),
             files: [("/out/a".to_owned(), b"a".to_vec())].into(),
             printed: vec!["line".to_owned()],
             warned: Vec::new(),
@@ -264,6 +265,7 @@ mod tests {
             open: failed(Failure::halted("config", "no")),
             close: failed(Failure::unknown("lost", "perhaps")),
             unused: vec![2],
+            odd: vec!["connection 1: no".to_owned()],
             requests,
             ..happened()
         };
@@ -272,6 +274,7 @@ mod tests {
             "close: it failed: unknown (lost): perhaps",
             "request 1: `answers` has none for it: POST http://a/",
             "answer 2: no request came for it",
+            "connection 1: no",
         ];
         assert_eq!(told("", &odd), expected.join("\n"));
     }

@@ -24,6 +24,8 @@ pub(super) struct Happened {
     pub(super) requests: Vec<Asked>,
     /// The numbers of answers that nobody asked for.
     pub(super) unused: Vec<usize>,
+    /// What nobody expected of connections.
+    pub(super) odd: Vec<String>,
     pub(super) files: BTreeMap<String, Vec<u8>>,
     pub(super) printed: Vec<String>,
     /// What the runtime said of it.
@@ -46,7 +48,7 @@ pub(super) fn carry_out(component: &Component, setup: &Setup, case: &Case) -> Re
     let heard = Heard::default();
     let happened = heard.during(|| {
         still_time()?.block_on(async {
-            let endpoint = Arc::new(Script::new(case.answers.clone()));
+            let endpoint = Arc::new(Script::new(case.answers.clone(), case.connections.clone()));
             let bed = Bed::new(component, &setup, Arc::clone(&endpoint) as _, &case.files)?;
             let (mut fate, mut values, mut close) = (None, Vec::new(), None);
             let open = match bed.open().await {
@@ -60,11 +62,13 @@ pub(super) fn carry_out(component: &Component, setup: &Setup, case: &Case) -> Re
                 }
                 Err(failure) => Some(failure),
             };
+            endpoint.settle().await;
             let told = |failure: crate::sink::Failure| Told { word: Word::of(&failure), message: failure.to_string() };
             let files = bed.files().map_err(|error| format!("the files that it wrote can't be read: {error}"))?;
             let (open, close, requests) = (open.map(told), close.map(told), endpoint.take_asked());
-            let (unused, printed, warned) = (endpoint.unused(), Vec::new(), Vec::new());
-            Ok(Happened { open, fate, values, close, requests, unused, files, printed, warned })
+            let (unused, odd) = (endpoint.unused(), endpoint.oddities());
+            let (printed, warned) = (Vec::new(), Vec::new());
+            Ok(Happened { open, fate, values, close, requests, unused, odd, files, printed, warned })
         })
     });
     // What is printed last is told when the instance is gone.

@@ -1,6 +1,7 @@
 //! Endpoints that answer as they are told, and remember what they were asked.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -8,20 +9,28 @@ use futures_util::stream::{self, StreamExt};
 use http::{HeaderMap, Request, Response};
 use http_body::Frame;
 use http_body_util::{BodyExt, StreamBody};
+use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 use super::answer::{Answer, Fault};
-use crate::wasm::{AnswerBody, Endpoint, NoAnswer};
+use super::talk::{Talk, Unconnected, talk};
+use crate::wasm::{AnswerBody, Connection, Endpoint, NoAnswer};
 
 /// See the module.
 #[derive(Debug)]
-pub(super) struct Script(Mutex<State>);
+pub(super) struct Script(Arc<Mutex<State>>);
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct State {
     /// Each until it is used up.
     answers: Vec<Option<Answer>>,
     asked: Vec<Asked>,
+    talks: Vec<Option<Talk>>,
+    /// One for each connection that goes on.
+    talking: JoinSet<()>,
+    /// What of it nobody expected, in words for people.
+    odd: Vec<String>,
+    connections: usize,
 }
 
 /// A request that a component made.
@@ -36,12 +45,33 @@ pub(super) struct Asked {
 }
 
 impl Script {
-    /// Gives these answers, in order, each to the first request that it is for. None at all means 200 for every request.
-    pub(super) fn new(mut answers: Vec<Answer>) -> Script {
+    /// Gives these answers, in order, each to the first request that it is for, and has these talks, each over the first
+    /// connection that it is for. No answer at all means 200 for every request.
+    pub(super) fn new(mut answers: Vec<Answer>, talks: Vec<Talk>) -> Script {
         if answers.is_empty() {
             answers.push(Answer::always(None));
         }
-        Script(Mutex::new(State { answers: answers.into_iter().map(Some).collect(), asked: Vec::new() }))
+        let (answers, talks) = (answers.into_iter().map(Some).collect(), talks.into_iter().map(Some).collect());
+        Script(Arc::new(Mutex::new(State { answers, talks, ..State::default() })))
+    }
+
+    /// Returns once nothing more is said over any connection.
+    pub(super) async fn settle(&self) {
+        // Time goes on only when everybody waits.
+        sleep(Duration::from_millis(1)).await;
+    }
+
+    /// What nobody expected of connections: what was said over them, and those that did not come or end.
+    pub(super) fn oddities(&self) -> Vec<String> {
+        let mut state = self.state();
+        while state.talking.try_join_next().is_some() {}
+        let mut odd = std::mem::take(&mut state.odd);
+        if !state.talking.is_empty() {
+            odd.push(format!("{} connections are still open, and wait for something", state.talking.len()));
+        }
+        let left = (1..).zip(&state.talks).filter(|(_, talk)| talk.as_ref().is_some_and(|talk| !talk.repeat));
+        odd.extend(left.map(|(number, _)| format!("`connections`, number {number}: nobody connected")));
+        odd
     }
 
     /// From now on every request gets this.
@@ -100,6 +130,33 @@ impl Endpoint for Script {
         response.headers_mut().extend(answer.headers);
         Ok(response)
     }
+
+    fn connect(&self, to: &str, connection: Connection) -> Result<Duration, NoAnswer> {
+        let shared = Arc::clone(&self.0);
+        let mut state = self.state();
+        state.connections += 1;
+        let number = state.connections;
+        let is_for = |talk: &Talk| talk.to.as_ref().is_none_or(|meant| meant == to);
+        let next = state.talks.iter_mut().find(|talk| talk.as_ref().is_some_and(is_for));
+        let found = next.and_then(|next| if next.as_ref()?.repeat { next.clone() } else { next.take() });
+        let Some(Talk { delay, fault, talk: steps, .. }) = found else {
+            state.odd.push(format!("connection {number}: `connections` has none for it: {to}"));
+            return Err(NoAnswer::Refused);
+        };
+        match fault {
+            Some(Unconnected::Refused) => return Err(NoAnswer::Refused),
+            Some(Unconnected::Silence) => return Ok(Duration::MAX),
+            None => {}
+        }
+        state.talking.spawn(async move {
+            sleep(delay).await;
+            if let Err(odd) = talk(&steps, &connection).await {
+                let mut state = shared.lock().unwrap_or_else(PoisonError::into_inner);
+                state.odd.push(format!("connection {number}, {odd}"));
+            }
+        });
+        Ok(delay)
+    }
 }
 
 /// Half of the body, the pause, and the other half or its end.
@@ -130,7 +187,7 @@ mod tests {
         struct File {
             answers: Vec<Answer>,
         }
-        Script::new(toml::from_str::<File>(answers).unwrap().answers)
+        Script::new(toml::from_str::<File>(answers).unwrap().answers, Vec::new())
     }
 
     async fn asked(script: &Script, url: &str) -> Result<String, NoAnswer> {
@@ -171,7 +228,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn without_a_script_everything_is_well_and_what_is_left_of_one_is_told() {
-        let script = Script::new(Vec::new());
+        let script = Script::new(Vec::new(), Vec::new());
         assert_eq!(asked(&script, "http://a/").await.as_deref(), Ok("200 "));
         assert_eq!(script.unused(), [0; 0]);
         script.turn_to(Answer { repeat: false, ..Answer::always(Some(Fault::NoHost)) });

@@ -14,12 +14,12 @@ use wasmtime_wasi::{Deterministic, HostMonotonicClock, HostWallClock, WasiCtx};
 use super::interfaces::{GRANT_DIRS, GRANT_ENV, GRANT_TCP};
 use super::output::Output;
 use super::settings::Allow;
-use super::stage::{Stage, Usage};
+use super::stage::Stage;
 use crate::sink::{Failure, FailureKind, Outcome, WriteError};
 use crate::units::text;
 
 pub(super) use http::Hooks;
-pub(super) use tcp::{Connections, Lookups, View};
+pub(super) use tcp::{Connections, Sockets, Staged, View};
 
 /// A grant that can't be given as it is written.
 #[derive(Debug, thiserror::Error)]
@@ -98,12 +98,13 @@ impl Capabilities {
     pub(super) fn context(&self, stdout: Output, stderr: Output) -> Result<Context, BadGrant> {
         let mut context = WasiCtx::builder();
         let connections = Connections::new(Arc::clone(&self.tcp));
-        let permitted = connections.clone();
+        // On a stage connections are made before this is asked, and those that it is asked of lead nowhere.
+        let permitted = self.stage.is_none().then(|| connections.clone());
         context.stdout(stdout).stderr(stderr).envs(&self.env).allow_udp(false);
         // Without a grant not even a socket is made, which would take of what the host has few of.
         context.allow_tcp(self.tcp.is_granted()).allow_ip_name_lookup(self.tcp.is_granted());
         context.socket_addr_check(move |address, used| {
-            let permitted = permitted.permits(address, used);
+            let permitted = permitted.as_ref().is_some_and(|permitted| permitted.permits(address, used));
             Box::pin(async move { permitted })
         });
         if let Some(stage) = &self.stage {
@@ -125,9 +126,9 @@ impl Capabilities {
         Context { wasi: context.build(), connections: Connections::new(Arc::clone(&self.tcp)) }
     }
 
-    /// Where what its instances use is counted, if anywhere.
-    pub(super) fn usage(&self) -> Option<Arc<Usage>> {
-        self.stage.as_ref().map(|stage| Arc::clone(stage.usage()))
+    /// What stands in the place of the world, where a component is tried.
+    pub(super) fn stage(&self) -> Option<&Stage> {
+        self.stage.as_ref()
     }
 
     /// For one instance: what a guest that looks for it finds nothing of.

@@ -12,13 +12,13 @@ use wasmtime_wasi::cli::{WasiCli, WasiCliView};
 use wasmtime_wasi::filesystem::{WasiFilesystem, WasiFilesystemView};
 use wasmtime_wasi::p2::bindings::cli::environment;
 use wasmtime_wasi::p2::bindings::filesystem::preopens;
-use wasmtime_wasi::p2::bindings::sockets::{ip_name_lookup as p2_lookup, tcp_create_socket};
+use wasmtime_wasi::p2::bindings::sockets::{ip_name_lookup as p2_lookup, tcp as p2_tcp, tcp_create_socket};
 use wasmtime_wasi::p3::bindings::sockets::ip_name_lookup as p3_lookup;
 use wasmtime_wasi::sockets::{WasiSockets, WasiSocketsView};
 
 use super::binary::{self, Binary, Unfit, World};
 use super::cache::{Cache, Entry, Key};
-use super::capabilities::Lookups;
+use super::capabilities::Sockets;
 use super::describe;
 use super::engine::Engines;
 use super::interfaces::Import;
@@ -184,9 +184,10 @@ fn linker(engine: &wasmtime::Engine, concurrent: bool) -> wasmtime::Result<Linke
     }
     linker.allow_shadowing(true);
     note_what_is_looked_for(&mut linker)?;
-    p2_lookup::add_to_linker::<State, Lookups>(&mut linker, State::lookups)?;
+    p2_lookup::add_to_linker::<State, Sockets>(&mut linker, State::network)?;
+    p2_tcp::add_to_linker::<State, Sockets>(&mut linker, State::network)?;
     if concurrent {
-        p3_lookup::add_to_linker::<State, Lookups>(&mut linker, State::lookups)?;
+        p3_lookup::add_to_linker::<State, Sockets>(&mut linker, State::network)?;
     }
     linker.allow_shadowing(false);
     Ok(linker)

@@ -1,9 +1,12 @@
 //! What surrounds a component that is tried, in place of the world: endpoints that answer in this process, clocks that go
 //! with the runtime's, and chance that is the same each time.
 
+mod pipe;
+
 use std::fmt;
-use std::sync::Arc;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use ::http::{Request, Response};
@@ -12,6 +15,8 @@ use bytes::Bytes;
 use http_body_util::combinators::UnsyncBoxBody;
 use tokio::time::Instant;
 use wasmtime_wasi::{Deterministic, HostMonotonicClock, HostWallClock, WasiCtxBuilder};
+
+pub use pipe::{End, Pipe};
 
 /// What the monotonic clock says at first: language runtimes take one that says 0 for broken.
 const BEGUN: Duration = Duration::from_secs(1);
@@ -26,6 +31,21 @@ pub type AnswerBody = UnsyncBoxBody<Bytes, NoAnswer>;
 pub trait Endpoint: Send + Sync {
     /// Answers one request that a grant covers, as it would be sent: with a whole URL, and the headers that the host adds.
     async fn answer(&self, request: Request<Bytes>) -> Result<Response<AnswerBody>, NoAnswer>;
+
+    /// Takes a connection over TCP to `HOST:PORT`, which a grant covers. It is there after the time that this returns.
+    fn connect(&self, to: &str, connection: Connection) -> Result<Duration, NoAnswer> {
+        let _ = (to, connection);
+        Err(NoAnswer::Refused)
+    }
+}
+
+/// Both directions of a connection. Cloning gives the same one.
+#[derive(Clone, Debug, Default)]
+pub struct Connection {
+    /// What the endpoint says.
+    pub to_guest: Pipe,
+    /// What it hears.
+    pub from_guest: Pipe,
 }
 
 /// Why there is no answer, or no more of it.
@@ -49,6 +69,8 @@ pub struct Stage {
     /// What the wall clock says at `origin`, since the Unix epoch.
     began: Duration,
     origin: Instant,
+    /// Those that were looked up, each of which has an address by its place.
+    names: Arc<Mutex<Vec<String>>>,
     usage: Arc<Usage>,
 }
 
@@ -83,12 +105,31 @@ impl Usage {
 impl Stage {
     /// Its clocks go on as those of the async runtime that it is made in do, from `began` on, which is since the Unix epoch.
     pub fn new(endpoint: Arc<dyn Endpoint>, began: Duration) -> Stage {
-        Stage { endpoint, began, origin: Instant::now(), usage: Arc::default() }
+        Stage { endpoint, began, origin: Instant::now(), names: Arc::default(), usage: Arc::default() }
     }
 
     /// What its instances have used. It is counted on while they are called.
     pub fn usage(&self) -> &Arc<Usage> {
         &self.usage
+    }
+
+    /// The address that a name has here: one of a private network.
+    pub(super) fn address_of(&self, name: &str) -> IpAddr {
+        let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
+        let place = names.iter().position(|known| known == name).unwrap_or_else(|| {
+            names.push(name.to_owned());
+            names.len() - 1
+        });
+        // Behind that of the guest.
+        Ipv4Addr::from_bits(Ipv4Addr::new(10, 0, 0, 2).to_bits() + place as u32).into()
+    }
+
+    /// Connects to the endpoint, by the name that has this address.
+    pub(super) fn connect(&self, address: SocketAddr, connection: Connection) -> Result<Duration, NoAnswer> {
+        let names = self.names.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let name = names.iter().find(|name| self.address_of(name) == address.ip());
+        let to = name.map_or_else(|| address.to_string(), |name| format!("{name}:{}", address.port()));
+        self.endpoint.connect(&to, connection)
     }
 
     pub(super) fn endpoint(&self) -> &Arc<dyn Endpoint> {

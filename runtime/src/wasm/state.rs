@@ -9,10 +9,10 @@ use wasmtime_wasi::sockets::WasiSocketsCtxView;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
-use super::capabilities::{Capabilities, Connections, Context, Hooks, Ungranted, View};
+use super::capabilities::{Capabilities, Connections, Context, Hooks, Staged, Ungranted, View};
 use super::limits::{Cpu, Memory};
 use super::settings::Limits;
-use super::stage::Usage;
+use super::stage::Stage;
 use super::trap;
 use crate::sink::Failure;
 
@@ -35,7 +35,9 @@ pub(super) struct State {
     ungranted: Ungranted,
     table: ResourceTable,
     memory: Memory,
-    usage: Option<Arc<Usage>>,
+    stage: Option<Stage>,
+    /// Its sockets that are connected to the stage, by the resource.
+    staged: HashMap<u32, Staged>,
 }
 
 impl State {
@@ -44,10 +46,11 @@ impl State {
         &self.ungranted
     }
 
-    /// For looking names up.
-    pub(super) fn lookups(&mut self) -> View<'_> {
-        let State { wasi, table, connections, asked, .. } = self;
-        View { sockets: WasiSocketsCtxView { ctx: wasi.sockets(), table }, connections, asked }
+    /// For looking names up, and connecting.
+    pub(super) fn network(&mut self) -> View<'_> {
+        let State { wasi, table, connections, asked, stage, staged, .. } = self;
+        let sockets = WasiSocketsCtxView { ctx: wasi.sockets(), table };
+        View { sockets, connections, asked, stage: stage.as_ref(), staged }
     }
 
     /// What the limits of memory have seen.
@@ -70,12 +73,13 @@ pub(super) fn store(
 ) -> (Store<State>, Arc<Cpu>) {
     let mut table = ResourceTable::new();
     table.set_max_capacity(MAX_RESOURCES);
-    let usage = capabilities.usage();
-    let memory = Memory::new(limits.memory, usage.clone());
+    let stage = capabilities.stage().cloned();
+    let memory = Memory::new(limits.memory, stage.as_ref().map(|stage| Arc::clone(stage.usage())));
     let (hooks, ungranted) = (capabilities.hooks(), capabilities.ungranted());
     let Context { wasi, connections } = context;
     let (http, asked) = (WasiHttpCtx::new(), HashMap::new());
-    let state = State { wasi, http, hooks, connections, asked, ungranted, table, memory, usage };
+    let state =
+        State { wasi, http, hooks, connections, asked, ungranted, table, memory, stage, staged: HashMap::new() };
     let mut store = Store::new(engine, state);
     store.limiter(|state| &mut state.memory);
     store.set_hostcall_fuel(MAX_LIFTED);
@@ -95,10 +99,10 @@ pub(super) fn store(
 /// A call has returned: what it used is counted.
 pub(super) fn note_use(store: impl AsContext<Data = State>) {
     let store = store.as_context();
-    if let Some(usage) = &store.data().usage
+    if let Some(stage) = &store.data().stage
         && let Ok(left) = store.get_fuel()
     {
-        usage.note_fuel(FUEL - left);
+        stage.usage().note_fuel(FUEL - left);
     }
 }
 

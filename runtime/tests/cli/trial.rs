@@ -301,3 +301,82 @@ fn examples_pass_their_cases_and_bear_what_every_component_has_to() {
     }
     assert!(tried >= 7, "{tried}");
 }
+
+#[test]
+fn connections_go_as_the_case_says_and_never_leave_the_process() {
+    let dir = Dir::new();
+    std::fs::create_dir(dir.path("tests")).unwrap();
+    // The guest connects, says its payloads, and takes what is said until the end as the reason of a failure.
+    dir.write(
+        "tests/tcp.toml",
+        r#"
+[setup]
+config = { write = "tcp", to = "redis.internal:6379" }
+allow.tcp = ["redis.internal:6379", "10.9.8.7:5432"]
+
+[[case]]
+name = "an answer"
+events = ["PI", "NG"]
+connections = [{ to = "redis.internal:6379", delay = "10s", talk = [{ hear = "PI" }, { hear = "NG", delay = "15s", say = "PONG" }] }]
+expect.outcome = "written"
+
+[[case]]
+name = "an address"
+config = { to = "10.9.8.7:5432" }
+events = ["PING"]
+connections = [{ to = "10.9.8.7:5432", talk = [{ say = "hello, " }, { hear = "PING", say = "PONG", end = "close" }] }]
+expect.outcome = "written"
+
+[[case]]
+name = "a refusal"
+events = ["PING"]
+connections = [{ fault = "refused" }]
+expect.outcome = "written"
+
+[[case]]
+name = "a reset"
+events = ["PING"]
+connections = [{ talk = [{ hear = "PING", end = "reset" }] }]
+expect.outcome = "written"
+
+[[case]]
+name = "silence"
+events = ["PING"]
+connections = [{ fault = "silence" }]
+expect.outcome = "unknown: timeout"
+
+[[case]]
+name = "another word"
+events = ["PANG!"]
+connections = [{ talk = [{ hear = "PING" }] }, {}]
+expect.outcome = "rejected: tcp"
+
+[[case]]
+name = "nobody there"
+events = ["PING"]
+expect.outcome = "rejected: tcp"
+
+[[case]]
+name = "elsewhere"
+config = { to = "other.internal:1" }
+events = ["PING"]
+expect.outcome = "rejected: tcp"
+"#,
+    );
+    let ended = trial(&dir, "guest-plain", &[]);
+    assert!(!ended.output.contains("FAILED  elsewhere"), "{}", ended.output);
+    failed(
+        ended,
+        &[
+            "found \"rejected: tcp\" of the whole batch: Ok(\"PONG\")",
+            "found \"rejected: tcp\" of the whole batch: Ok(\"hello, PONG\")",
+            "found \"rejected: tcp\" of the whole batch: Err(ConnectionRefused)",
+            "found \"rejected: tcp\" of the whole batch: Err(Uncategorized)",
+            "  ok      silence (",
+            "connection 1, step 1: expected to hear \"PING\", heard \"PANG!\"",
+            "`connections`, number 2: nobody connected",
+            "connection 1: `connections` has none for it: redis.internal:6379",
+            "conformance, set up as tests/tcp.toml: not tried",
+        ],
+    );
+}

@@ -1,6 +1,7 @@
 //! Connections over TCP, to the names and addresses that are granted.
 
 mod lookup;
+mod sockets;
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
@@ -11,7 +12,8 @@ use wasmtime_wasi::sockets::SocketAddrUse;
 
 use super::{BadGrant, Denials, addresses};
 
-pub(in crate::wasm) use lookup::{Lookups, View};
+pub(in crate::wasm) use lookup::{Sockets, View};
+pub(in crate::wasm) use sockets::Staged;
 
 /// What one sink may connect to.
 pub(super) struct Tcp {

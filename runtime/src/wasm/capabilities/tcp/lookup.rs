@@ -11,12 +11,13 @@ use wasmtime_wasi::p2::{DynPollable, SocketError};
 use wasmtime_wasi::p3::bindings::sockets::{ip_name_lookup as v0_3, types};
 use wasmtime_wasi::sockets::WasiSocketsCtxView;
 
-use super::Connections;
+use super::{Connections, Staged};
+use crate::wasm::stage::Stage;
 
 /// Names the view for the linker.
-pub(in crate::wasm) struct Lookups;
+pub(in crate::wasm) struct Sockets;
 
-impl HasData for Lookups {
+impl HasData for Sockets {
     type Data<'a> = View<'a>;
 }
 
@@ -26,6 +27,10 @@ pub(in crate::wasm) struct View<'a> {
     pub(in crate::wasm) connections: &'a Connections,
     /// The names whose addresses are still being asked for.
     pub(in crate::wasm) asked: &'a mut HashMap<u32, String>,
+    /// What stands in the place of the world, where a component is tried.
+    pub(in crate::wasm) stage: Option<&'a Stage>,
+    /// The sockets that are connected to it, by the resource.
+    pub(in crate::wasm) staged: &'a mut HashMap<u32, Staged>,
 }
 
 impl network::Host for View<'_> {
@@ -51,7 +56,8 @@ impl v0_2::Host for View<'_> {
         name: String,
     ) -> Result<Resource<ResolveAddressStream>, SocketError> {
         let granted = self.connections.granted(&name).ok_or(ErrorCode::PermanentResolverFailure)?;
-        let stream = self.sockets.resolve_addresses(network, granted.clone())?;
+        let sought = self.stage.map_or_else(|| granted.clone(), |stage| stage.address_of(&granted).to_string());
+        let stream = self.sockets.resolve_addresses(network, sought)?;
         self.asked.insert(stream.rep(), granted);
         Ok(stream)
     }
@@ -91,16 +97,17 @@ fn ip(address: IpAddress) -> IpAddr {
 
 impl v0_3::Host for View<'_> {}
 
-impl<T> v0_3::HostWithStore<T> for Lookups {
+impl<T> v0_3::HostWithStore<T> for Sockets {
     async fn resolve_addresses(
         store: &Accessor<T, Self>,
         name: String,
     ) -> wasmtime::Result<Result<Vec<types::IpAddress>, v0_3::ErrorCode>> {
-        let connections = store.with(|mut view| view.get().connections.clone());
+        let (connections, stage) = store.with(|mut view| (view.get().connections.clone(), view.get().stage.cloned()));
         let Some(name) = connections.granted(&name) else {
             return Ok(Err(v0_3::ErrorCode::PermanentResolverFailure));
         };
-        let Ok(found) = tokio::net::lookup_host((name.as_str(), 0)).await else {
+        let sought = stage.map_or_else(|| name.clone(), |stage| stage.address_of(&name).to_string());
+        let Ok(found) = tokio::net::lookup_host((sought.as_str(), 0)).await else {
             return Ok(Err(v0_3::ErrorCode::NameUnresolvable));
         };
         let permitted =
