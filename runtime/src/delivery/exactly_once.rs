@@ -378,6 +378,14 @@ mod tests {
     }
 
     #[test]
+    fn of_a_partition_that_is_forgotten_everything_is_taken() {
+        let exactly_once = account(&[("a", 3), ("b", 9)]);
+        exactly_once.forget(&Partition::from("a"));
+        let (had, _) = exactly_once.had(batch(&[("a", 0), ("b", 1), ("a", 3)]).origin());
+        assert_eq!(had.iter().collect::<Vec<_>>(), [1]);
+    }
+
+    #[test]
     fn positions_are_offered_alone_while_the_sink_lacks_them() {
         let (mut ledger, partition) = (Ledger::new(), Partition::from("a"));
         let (path, exactly_once) = account_in(&mut ledger, &[]);

@@ -29,6 +29,7 @@ enum Act {
     BatchAdvised(u64),
     BatchRejected,
     BatchHalted,
+    Superseded,
     Trap,
     Panic,
     Hang,
@@ -107,6 +108,7 @@ impl Sink for Scripted {
                 Some(Act::BatchAdvised(seconds)) => return Err(advised(*seconds).into()),
                 Some(Act::BatchRejected) => return Err(Failure::rejected("400", "").into()),
                 Some(Act::BatchHalted) => return Err(Failure::halted("401", "").into()),
+                Some(Act::Superseded) => return Err(WriteError::Superseded(Failure::halted("other", "another one"))),
                 Some(Act::Trap) => return Err(WriteError::Lost(Failure::unknown("trap", ""))),
                 Some(Act::Panic) => panic!("as told"),
                 Some(Act::Hang) => std::future::pending().await,
@@ -277,6 +279,16 @@ async fn batches_are_filled_exactly_and_the_last_goes_at_once() {
     assert_eq!(ran.calls.concat(), (0..2500).collect::<Vec<_>>());
     assert_eq!((ran.acknowledged, ran.opened, ran.took), (2500, 1, Duration::ZERO));
     assert_eq!(ran.metrics.copied_batches.get(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_another_process_has_taken_over_ends_and_nothing_more_is_final() {
+    let ran = run([(3, vec![Act::Superseded])]).batch_size(2).over(6).await;
+    assert_eq!(ran.calls, [vec![0, 1], vec![2, 3]]);
+    assert_eq!((ran.acknowledged, ran.dead.len()), (2, 0));
+    let ended = ran.ended.unwrap_err();
+    assert!(matches!(&ended, Stopped::Superseded { .. }), "{ended}");
+    assert_eq!(ended.to_string(), "`p:s` can't go on: another one");
 }
 
 #[tokio::test(start_paused = true)]

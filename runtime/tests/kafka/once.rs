@@ -281,6 +281,10 @@ fn what_the_sink_does_not_take_is_stored_as_passed_over() {
     list.add_partition("passed", 0);
     let committed = group.committed_offsets(list, Duration::from_secs(30)).unwrap();
     assert_eq!(committed.elements()[0].offset(), Offset::Offset(3));
+    // Everything once more.
+    assert_eq!(dir.done().with(0).written("p:s"), 0);
+    dir.run(["sump.toml", "--from-start"]).end().with(0);
+    assert_eq!(broker.payloads("passed-out"), ["{\"n\":1}"; 2]);
 }
 
 #[test]

@@ -5,6 +5,8 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
+use rdkafka::admin::{AdminClient, AdminOptions};
+use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::{Offset, TopicPartitionList};
@@ -326,6 +328,37 @@ fn a_group_that_was_set_back_reads_again_and_one_that_went_on_elsewhere_passes_o
     assert_eq!(dir.lines("out").len(), 16);
     dir.run(["sump.toml", "--from-start"]).end().with(0);
     assert_eq!(dir.lines("out").len(), 36);
+}
+
+/// Takes away what a topic with one partition has before an offset, as brokers do with what is too old.
+fn cut_before(broker: &Broker, topic: &str, offset: i64) {
+    let admin: AdminClient<DefaultClientContext> = broker.client().create().unwrap();
+    let mut list = TopicPartitionList::new();
+    list.add_partition_offset(topic, 0, Offset::Offset(offset)).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(admin.delete_records(&list, &AdminOptions::new())).unwrap();
+}
+
+#[test]
+fn a_log_that_does_not_go_back_any_more_is_read_from_its_oldest_event() {
+    let broker = broker();
+    broker.create("cut", 1, &[]);
+    broker.produce("cut", &[], &lines(0..10));
+    let dir = Dir::with(&config(broker, "cut", "topics = 'cut'\nuntil = 'end'", OUT));
+    dir.done().with(0);
+    broker.produce("cut", &[], &lines(10..30));
+    cut_before(broker, "cut", 15);
+    dir.done()
+        .with(0)
+        .saying(&["the brokers have removed events before they were read", "partition=cut/0 gone=10..15"]);
+    assert_eq!(dir.lines("out").join("\n") + "\n", lines(0..10) + &lines(15..30));
+    assert_eq!(committed(broker, "cut", "cut", 1), BTreeMap::from([(0, 30)]));
+    // Nothing is left, and nothing comes.
+    broker.produce("cut", &[], &lines(30..40));
+    cut_before(broker, "cut", 40);
+    dir.done().with(0).saying(&["partition=cut/0 gone=30..40"]);
+    assert_eq!(dir.lines("out").len(), 25);
+    assert_eq!(committed(broker, "cut", "cut", 1), BTreeMap::from([(0, 40)]));
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Where the partitions begin that the group gives to this member.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,6 +27,8 @@ pub(super) struct Begin {
     pub(super) committed: Option<u64>,
     /// Before what the group had when it last heard of us: sinks must not pass over what they had.
     pub(super) rewound: bool,
+    /// What the group would have gone on with, and brokers have removed.
+    pub(super) gone: Option<Range<u64>>,
     /// The end of its log, where that is asked for.
     pub(super) end: Option<u64>,
 }
@@ -82,10 +85,12 @@ impl Beginnings {
                 partition,
                 offset: committed.unwrap_or(0),
                 committed,
+                gone: None,
                 end: None,
             });
         }
         self.start(consumer, &mut begins, &open)?;
+        forward(consumer, &mut begins)?;
         if self.ends {
             let all: Vec<usize> = (0..begins.len()).collect();
             let ends = ask(consumer, &begins, &all, |_| Offset::End)?;
@@ -130,6 +135,23 @@ impl Beginnings {
             Start::Earliest => Ok(()),
         }
     }
+}
+
+/// Moves those forward whose log does not go back to what the group has any more. By itself a client would only find out when
+/// the next event comes.
+fn forward(consumer: &BaseConsumer<Context>, begins: &mut [Begin]) -> KafkaResult<()> {
+    let known: Vec<usize> = (0..begins.len()).filter(|at| begins[*at].committed.is_some()).collect();
+    if known.is_empty() {
+        return Ok(());
+    }
+    for (at, oldest) in known.iter().zip(ask(consumer, begins, &known, |_| Offset::Beginning)?) {
+        let begin = &mut begins[*at];
+        if let Some(oldest) = oldest.filter(|oldest| *oldest > begin.offset) {
+            begin.gone = Some(begin.offset..oldest);
+            begin.offset = oldest;
+        }
+    }
+    Ok(())
 }
 
 /// Asks where in some of the partitions something is; none where it is nowhere.

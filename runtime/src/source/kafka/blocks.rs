@@ -7,6 +7,7 @@ use super::share::Shares;
 use super::trouble::Trouble;
 use crate::batch::Partition;
 use crate::envelope::Block;
+use crate::kafka::Seat;
 use crate::source::framing::Pool;
 use crate::source::{Input, SourceError};
 
@@ -43,6 +44,7 @@ impl Blocks {
         shares: &mut Shares,
         exchange: &Exchange,
         trouble: &mut Trouble,
+        seat: Option<&Seat>,
     ) -> Result<Option<Block>, SourceError> {
         let mut columns = Columns::new(self.pool.buffer(0), EVENTS);
         let (mut used, mut place): (usize, Option<Place>) = (0, None);
@@ -67,6 +69,9 @@ impl Blocks {
                     // The log was cut off behind what was read. What was read before comes first.
                     if !columns.is_empty() {
                         break;
+                    }
+                    if let Some(seat) = seat {
+                        seat.hold(partition.as_str(), message.position());
                     }
                     exchange.hand(Ok(Input::Rewound(vec![partition.clone()])));
                     exchange.hand(Ok(Input::Assigned(vec![(partition.clone(), message.position())])));

@@ -264,6 +264,12 @@ impl Member {
         for begin in begins.iter().filter(|begin| begin.rewound) {
             info!(source = self.source, partition = %begin.partition, offset = begin.offset, "read again from here on");
         }
+        for begin in begins {
+            if let Some(gone) = &begin.gone {
+                let (partition, offset) = (&begin.partition, begin.offset);
+                warn!(source = self.source, %partition, ?gone, offset, "the brokers have removed events before they were read");
+            }
+        }
         if !rewound.is_empty() {
             self.exchange.hand(Ok(Input::Rewound(rewound)));
         }
@@ -357,11 +363,11 @@ impl Member {
     /// Reads a block, if something has come. Whether it has.
     fn read(&mut self) -> Result<bool, SourceError> {
         let had = self.fetched.take();
-        if had
-            && let Some(block) =
-                self.blocks.next(&mut self.fetched, &mut self.shares, &self.exchange, &mut self.trouble)?
-        {
-            self.exchange.hand(Ok(Input::Block(Box::new(block))));
+        if had {
+            let Member { fetched, shares, exchange, trouble, .. } = self;
+            if let Some(block) = self.blocks.next(fetched, shares, exchange, trouble, self.seat.as_ref())? {
+                self.exchange.hand(Ok(Input::Block(Box::new(block))));
+            }
         }
         if self.beginnings.ends && self.turns.is_empty() && self.trouble.is_over() && self.shares.are_read() {
             self.phase = Phase::Done;

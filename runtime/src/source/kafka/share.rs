@@ -115,6 +115,7 @@ mod tests {
             offset: begin,
             committed: Some(begin),
             rewound: false,
+            gone: None,
             end: Some(100),
         });
         shares
