@@ -11,6 +11,7 @@ mod case;
 mod chart;
 mod conformance;
 mod content;
+mod delivered;
 mod difference;
 mod event;
 mod happened;

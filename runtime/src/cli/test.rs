@@ -1,8 +1,10 @@
 //! `sump test`: a component on trial, as a runner of tests shows it.
 
+use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use anstyle::{AnsiColor, Style};
 use anyhow::Context;
 
 use super::{Exit, args, environment, result, say, say_problems, setup};
@@ -138,15 +140,21 @@ fn run(trial: Trial, files: &[Cases], plain: Option<&Setup>, bless: bool) -> any
     Ok(suites)
 }
 
-/// What is shown of one.
+/// What is shown of one; in colour on a terminal.
 fn line(verdict: &Verdict) -> String {
     let took = units::duration::about(verdict.took);
+    let (word, colour) = match (verdict.passed(), verdict.blessed) {
+        (false, _) => ("FAILED ", AnsiColor::Red),
+        (true, true) => ("BLESSED", AnsiColor::Yellow),
+        (true, false) => ("ok     ", AnsiColor::Green),
+    };
+    let style = if std::io::stdout().is_terminal() { colour.on_default() } else { Style::new() };
+    let place = verdict.place.as_ref().filter(|_| !verdict.passed());
+    let place = place.map(|place| format!(" at {place}")).unwrap_or_default();
+    let mut text = format!("  {style}{word}{style:#} {} ({took}){place}\n", verdict.name);
     if verdict.passed() {
-        let word = if verdict.blessed { "BLESSED" } else { "ok     " };
-        return format!("  {word} {} ({took})\n", verdict.name);
+        return text;
     }
-    let place = verdict.place.as_ref().map(|place| format!(" at {place}")).unwrap_or_default();
-    let mut text = format!("  FAILED  {} ({took}){place}\n", verdict.name);
     for line in verdict.problems.iter().flat_map(|problem| problem.lines()) {
         text.push_str(&format!("            {line}\n"));
     }

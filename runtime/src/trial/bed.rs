@@ -12,7 +12,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::case::Setup;
+use super::case::{Grants, Setup};
 use super::content::Content;
 use super::word::Word;
 use crate::batch::Batch;
@@ -36,9 +36,26 @@ pub(super) struct Bed {
     usage: Arc<Usage>,
 }
 
+/// What is around a component.
+pub(super) struct Around {
+    /// Who answers it.
+    pub(super) endpoint: Arc<dyn Endpoint>,
+    /// How many writes may be in flight in an instance whose world lets them overlap.
+    pub(super) concurrency: NonZeroUsize,
+    /// Whether its time on the processor is metered exactly.
+    pub(super) exact: bool,
+}
+
+impl Around {
+    /// One write at a time, metered exactly.
+    pub(super) fn new(endpoint: Arc<dyn Endpoint>) -> Around {
+        Around { endpoint, concurrency: NonZeroUsize::MIN, exact: true }
+    }
+}
+
 enum Subject {
-    Sink(Connector),
-    Encoder(WasmEncoder),
+    Sink(Arc<Connector>),
+    Encoder(Box<WasmEncoder>),
 }
 
 /// An open component.
@@ -81,7 +98,7 @@ impl Bed {
     pub(super) fn new(
         component: &Component,
         setup: &Setup,
-        endpoint: Arc<dyn Endpoint>,
+        around: Around,
         files: &BTreeMap<String, Content>,
     ) -> Result<Bed, String> {
         let config = Value::Object(setup.config.clone());
@@ -97,12 +114,16 @@ impl Bed {
             let parent = host.parent().map_or(Ok(()), std::fs::create_dir_all);
             parent.and_then(|()| std::fs::write(&host, content.bytes())).map_err(|error| format!("{path}: {error}"))?;
         }
-        let stage = Stage::new(endpoint, Duration::from_millis(setup.now.unsigned_abs()));
+        let stage = Stage::new(around.endpoint, Duration::from_millis(setup.now.unsigned_abs()));
+        let stage = if around.exact { stage.metered_exactly() } else { stage };
         let subject = match component.world() {
+            World::Encoder if setup.allow != Grants::default() => {
+                return Err("an encoder uses nothing: take `allow` out of `setup`".to_owned());
+            }
             World::Encoder => {
                 let settings = EncoderSettings { path: PathBuf::new(), config, limits: setup.limits.clone() };
                 let encoder = component.encoder_on(&stage, NAME, NAME, &settings);
-                Subject::Encoder(encoder.map_err(|error| error.to_string())?)
+                Subject::Encoder(Box::new(encoder.map_err(|error| error.to_string())?))
             }
             World::Sink | World::AsyncSink => {
                 let dirs = setup.allow.dirs.iter().zip(&folders).map(|(folder, (guest, host))| AllowDir {
@@ -115,12 +136,20 @@ impl Bed {
                 let allow = Allow { http, tcp, dirs, env };
                 let settings = Settings { path: PathBuf::new(), config, allow, limits: setup.limits.clone() };
                 let env = &setup.allow.env;
-                let sink = component.connect_on(&stage, NAME, NAME, &settings, env, NonZeroUsize::MIN);
-                Subject::Sink(sink.map_err(|error| error.to_string())?)
+                let sink = component.connect_on(&stage, NAME, NAME, &settings, env, around.concurrency);
+                Subject::Sink(Arc::new(sink.map_err(|error| error.to_string())?))
             }
         };
         let (described, usage) = (component.description().clone(), Arc::clone(stage.usage()));
         Ok(Bed { subject, described, timeout: setup.timeout, folders, usage })
+    }
+
+    /// What a delivery opens; none where it is an encoder.
+    pub(super) fn connect(&self) -> Option<Arc<dyn Connect>> {
+        match &self.subject {
+            Subject::Sink(sink) => Some(Arc::clone(sink) as _),
+            Subject::Encoder(_) => None,
+        }
     }
 
     /// What its instances have used.

@@ -25,15 +25,15 @@ impl Blessing {
     }
 
     /// Writes down what happened in case number `index`, from 0: all of it where nothing is expected yet, else what
-    /// differs in what is.
-    pub(super) fn bless(&mut self, index: usize, case: &Case, happened: &Happened) {
+    /// differs in what is. False where the case is not written as `[[case]]`, and stays as it is.
+    pub(super) fn bless(&mut self, index: usize, case: &Case, happened: &Happened) -> bool {
         let cases = self.0.get_mut("case").and_then(Item::as_array_of_tables_mut);
-        let Some(table) = cases.and_then(|cases| cases.get_mut(index)) else { return };
+        let Some(table) = cases.and_then(|cases| cases.get_mut(index)) else { return false };
         let is_new = case.expect.is_none();
         if is_new {
             table.insert("expect", Item::Table(Table::new()));
         }
-        let Some(expect) = table.get_mut("expect").and_then(Item::as_table_like_mut) else { return };
+        let Some(expect) = table.get_mut("expect").and_then(Item::as_table_like_mut) else { return false };
         let known = case.expect.clone().unwrap_or_default();
         for part in Part::ALL {
             let differs = !part.differences(&known, happened).is_empty();
@@ -42,6 +42,7 @@ impl Blessing {
                 write(expect, part.key(), value_of(part, happened, requests, !is_new));
             }
         }
+        true
     }
 
     /// The file's text.

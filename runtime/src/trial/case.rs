@@ -86,7 +86,7 @@ pub struct Folder {
     pub access: Access,
 }
 
-/// One call of a component, from its opening to its closing.
+/// One call of a component, from its opening to its closing, or a delivery to it.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Case {
@@ -101,6 +101,11 @@ pub(super) struct Case {
     /// Which attempt at them this is.
     #[serde(default = "first")]
     pub(super) attempt: NonZeroU32,
+    /// The events go the way of production, with these settings of a pipeline's sink, and not in one call.
+    pub(super) deliver: Option<delivery::Settings>,
+    /// When a delivery is given up, by the clock of the trial.
+    #[serde(default = "hour", with = "units::duration")]
+    pub(super) within: Duration,
     /// Files that are there before, by their paths in the folders that the component sees.
     #[serde(default)]
     pub(super) files: BTreeMap<String, Content>,
@@ -183,6 +188,10 @@ pub(super) struct Request {
     pub(super) headers: BTreeMap<String, String>,
     /// All of it.
     pub(super) body: Option<Content>,
+}
+
+fn hour() -> Duration {
+    Duration::from_secs(3600)
 }
 
 fn first() -> NonZeroU32 {

@@ -47,10 +47,14 @@ impl Part {
         match self {
             Part::Open => end("open", expect.open.as_ref(), happened.open.as_ref(), &mut found),
             Part::Close => end("close", expect.close.as_ref(), happened.close.as_ref(), &mut found),
-            Part::Outcome => {
-                let answered = expect.outcome.as_ref().zip(happened.fate.as_ref());
-                found.extend(answered.and_then(|(outcome, fate)| outcome_differs(outcome, fate)));
-            }
+            Part::Outcome => match (&expect.outcome, &happened.fate) {
+                (Some(outcome), Some(fate)) => found.extend(outcome_differs(outcome, fate)),
+                // That it does not open is told where that is not expected.
+                (Some(_), None) if expect.open.is_some() => {
+                    found.push("outcome: there is none, since it did not open".to_owned())
+                }
+                _ => {}
+            },
             Part::Values if happened.fate.is_some() => {
                 lists("value", expect.values.as_deref(), &happened.values, value_differs, &mut found);
             }
@@ -257,8 +261,18 @@ mod tests {
     }
 
     #[test]
+    fn where_it_does_not_open_there_is_no_outcome() {
+        let failure = Failure::halted("config", "no");
+        let open = Some(Told::of(&failure));
+        let happened = Happened { open, fate: None, ..happened() };
+        assert_eq!(told("open = 'halted: config'", &happened), "");
+        let told = told("open = 'halted: config'\noutcome = 'written'", &happened);
+        assert_eq!(told, "outcome: there is none, since it did not open");
+    }
+
+    #[test]
     fn what_nobody_thought_of_is_told_even_where_nothing_is_expected() {
-        let failed = |failure: Failure| Some(Told { word: Word::of(&failure), message: failure.to_string() });
+        let failed = |failure: Failure| Some(Told::of(&failure));
         let mut requests = happened().requests;
         requests[0].answered = false;
         let odd = Happened {

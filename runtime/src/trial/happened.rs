@@ -1,14 +1,19 @@
 //! A case, carried out.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 
-use super::bed::{Bed, Fate, Made};
+use super::bed::{Around, Bed, Fate, Made};
 use super::case::{Case, Setup};
+use super::delivered::deliver;
 use super::event;
 use super::heard::Heard;
 use super::script::{Asked, Script};
 use super::word::Word;
+use crate::batch::Batch;
+use crate::delivery;
+use crate::sink::Failure;
 use crate::wasm::Component;
 
 /// What happened in a case.
@@ -49,24 +54,21 @@ pub(super) fn carry_out(component: &Component, setup: &Setup, case: &Case) -> Re
     let happened = heard.during(|| {
         still_time()?.block_on(async {
             let endpoint = Arc::new(Script::new(case.answers.clone(), case.connections.clone()));
-            let bed = Bed::new(component, &setup, Arc::clone(&endpoint) as _, &case.files)?;
-            let (mut fate, mut values, mut close) = (None, Vec::new(), None);
-            let open = match bed.open().await {
-                Ok(mut open) => {
-                    let answered = bed.call(&mut open, &batch, case.attempt.get()).await;
-                    if !matches!(answered.fate, Fate::Lost(_)) {
-                        close = bed.close(open).await.err();
-                    }
-                    (fate, values) = (Some(answered.fate), answered.values);
-                    None
+            let concurrency = case.deliver.as_ref().map_or(NonZeroUsize::MIN, |settings| settings.concurrency.most());
+            let around = Around { concurrency, ..Around::new(Arc::clone(&endpoint) as _) };
+            let bed = Bed::new(component, &setup, around, &case.files)?;
+            let called = match &case.deliver {
+                None => call(&bed, &batch, case.attempt.get()).await,
+                Some(settings) => {
+                    let settings = delivery::Settings { timeout: setup.timeout, ..settings.clone() };
+                    let words = deliver(&bed, settings, batch, case.within).await?;
+                    Called { fate: Some(Fate::Each(words)), ..Called::default() }
                 }
-                Err(failure) => Some(failure),
             };
             endpoint.settle().await;
-            let told = |failure: crate::sink::Failure| Told { word: Word::of(&failure), message: failure.to_string() };
             let files = bed.files().map_err(|error| format!("the files that it wrote can't be read: {error}"))?;
-            let (open, close, requests) = (open.map(told), close.map(told), endpoint.take_asked());
-            let (unused, odd) = (endpoint.unused(), endpoint.oddities());
+            let Called { open, fate, values, close } = called;
+            let (requests, unused, odd) = (endpoint.take_asked(), endpoint.unused(), endpoint.oddities());
             let (printed, warned) = (Vec::new(), Vec::new());
             Ok(Happened { open, fate, values, close, requests, unused, odd, files, printed, warned })
         })
@@ -74,6 +76,33 @@ pub(super) fn carry_out(component: &Component, setup: &Setup, case: &Case) -> Re
     // What is printed last is told when the instance is gone.
     let records = heard.take();
     happened.map(|happened| Happened { printed: records.printed, warned: records.warned, ..happened })
+}
+
+/// What came of one call, and of opening and closing around it.
+#[derive(Default)]
+struct Called {
+    open: Option<Told>,
+    fate: Option<Fate>,
+    values: Vec<Made>,
+    close: Option<Told>,
+}
+
+async fn call(bed: &Bed, batch: &Batch, attempt: u32) -> Called {
+    let mut open = match bed.open().await {
+        Ok(open) => open,
+        Err(failure) => return Called { open: Some(Told::of(&failure)), ..Called::default() },
+    };
+    let answered = bed.call(&mut open, batch, attempt).await;
+    let is_lost = matches!(answered.fate, Fate::Lost(_));
+    let close = if is_lost { None } else { bed.close(open).await.err() };
+    let close = close.as_ref().map(Told::of);
+    Called { open: None, fate: Some(answered.fate), values: answered.values, close }
+}
+
+impl Told {
+    pub(super) fn of(failure: &Failure) -> Told {
+        Told { word: Word::of(failure), message: failure.to_string() }
+    }
 }
 
 /// A runtime whose clock goes on only while everybody waits: what would take minutes takes no time, and always the same.

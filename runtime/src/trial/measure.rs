@@ -12,7 +12,7 @@ use rustix::time::{ClockId, clock_gettime};
 use serde::Serialize;
 use tokio::runtime::Builder;
 
-use super::bed::{Bed, Open};
+use super::bed::{Around, Bed, Open};
 use super::case::Setup;
 use super::event::{self, Given};
 use super::happened::still_time;
@@ -95,7 +95,9 @@ impl Bench {
     }
 
     fn bed(&self, component: &Component) -> Result<Bed, String> {
-        Bed::new(component, &self.setup, Arc::new(Well), &BTreeMap::new())
+        // As in production, where to meter exactly would cost too much.
+        let around = Around { exact: false, ..Around::new(Arc::new(Well)) };
+        Bed::new(component, &self.setup, around, &BTreeMap::new())
     }
 
     fn opening(&self, component: &Component) -> Result<f64, String> {

@@ -113,9 +113,10 @@ impl Trial<'_> {
                         }
                     };
                     if let Some(blessing) = blessing.as_deref_mut().filter(|_| !problems.is_empty()) {
-                        blessing.bless(index, case, &happened);
-                        problems = oddities(&happened);
-                        blessed = true;
+                        blessed = blessing.bless(index, case, &happened);
+                        if blessed {
+                            problems = oddities(&happened);
+                        }
                     }
                     heard = [happened.printed, happened.warned].concat();
                 }

@@ -74,6 +74,7 @@ pub(super) fn store(
     let mut table = ResourceTable::new();
     table.set_max_capacity(MAX_RESOURCES);
     let stage = capabilities.stage().cloned();
+    let cpu = Cpu::new(limits.cpu, stage.as_ref().is_some_and(Stage::is_exact));
     let memory = Memory::new(limits.memory, stage.as_ref().map(|stage| Arc::clone(stage.usage())));
     let (hooks, ungranted) = (capabilities.hooks(), capabilities.ungranted());
     let Context { wasi, connections } = context;
@@ -86,7 +87,6 @@ pub(super) fn store(
     store.set_max_component_handles(MAX_RESOURCES);
     // An error where nothing is counted, which is everywhere but in a host that meters.
     store.set_fuel(FUEL).ok();
-    let cpu = Cpu::new(limits.cpu);
     let meter = Arc::clone(&cpu);
     store.epoch_deadline_callback(move |_| {
         meter.check().map_err(wasmtime::Error::new)?;

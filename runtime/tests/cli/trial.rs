@@ -111,12 +111,15 @@ fn cases_say_what_a_component_gets_and_what_comes_of_it() {
 #[test]
 fn the_cases_of_the_page_pass() {
     let page = include_str!("../../../docs/testing.md");
-    let cases = page.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+    let blocks: Vec<&str> = page.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+    let cases = blocks[..2].concat();
     let dir = Dir::new();
     std::fs::create_dir(dir.path("tests")).unwrap();
     dir.write("tests/page.toml", cases);
     let ended = trial(&dir, "http-alerts", &[]).with(0);
-    assert!(ended.output.contains("  ok      a busy endpoint says when to come again"), "{}", ended.output);
+    for name in ["a busy endpoint says when to come again", "what is busy comes again"] {
+        assert!(ended.output.contains(&format!("  ok      {name} (")), "{}", ended.output);
+    }
 }
 
 #[test]
@@ -377,6 +380,70 @@ expect.outcome = "rejected: tcp"
             "`connections`, number 2: nobody connected",
             "connection 1: `connections` has none for it: redis.internal:6379",
             "conformance, set up as tests/tcp.toml: not tried",
+        ],
+    );
+}
+
+#[test]
+fn a_delivery_goes_the_way_of_production() {
+    let dir = Dir::new();
+    std::fs::create_dir(dir.path("tests")).unwrap();
+    dir.write(
+        "tests/alerts.toml",
+        r#"
+[setup]
+config = { url = "https://hooks.example.com/quakes", min_mag = 5.0 }
+allow.http = ["https://hooks.example.com"]
+
+[[case]]
+name = "what is busy comes again, and what is refused is found in halves"
+events = ['{"mag": 5.1}', '{"mag": 5.2}', '{"mag": 5.3}']
+deliver = { batch_size = 2 }
+answers = [
+  { status = 503 }, { status = 429, headers = { retry-after = "120" } }, { status = 413 }, { status = 413 }, {}, { fault = "silence" }, {},
+]
+[case.expect]
+outcome = ["rejected: http-413", "written", "written"]
+requests = [
+  { body = '[{"mag": 5.1},{"mag": 5.2}]' },
+  { body = '[{"mag": 5.1},{"mag": 5.2}]' },
+  { body = '[{"mag": 5.1},{"mag": 5.2}]' },
+  { body = '[{"mag": 5.1}]' },
+  { body = '[{"mag": 5.2}]' },
+  { body = '[{"mag": 5.3}]' },
+  { body = '[{"mag": 5.3}]' },
+]
+
+[[case]]
+name = "attempts run out"
+events = ['{"mag": 5.1}']
+deliver = { retry.attempts = 2 }
+answers = [{ status = 503 }, { status = 503 }]
+expect.outcome = ["transient: http-503"]
+
+[[case]]
+name = "a sink that waits for an operator is not given up"
+events = ['{"mag": 5.1}']
+deliver = { gate.probe = "30s" }
+within = "100s"
+answers = [{ status = 401 }, { status = 401 }, { status = 401 }, { status = 401 }]
+expect.outcome = ["not tried"]
+
+[[case]]
+name = "what a trial does not keep is told"
+events = ['{"mag": 5.1}']
+deliver = { buffer.type = "disk" }
+expect.outcome = "written"
+"#,
+    );
+    let ended = trial(&dir, "http-alerts", &["--only", "a"]);
+    failed(
+        ended,
+        &[
+            "ok      what is busy comes again",
+            "ok      attempts run out",
+            "ok      a sink that waits for an operator",
+            "`deliver`: no disk and no positions are kept",
         ],
     );
 }

@@ -25,7 +25,7 @@ const ROOMS: [Room; 18] = [
     Room { name: "wasm", uses: &["units", "net", "batch", "metrics", "sink"] },
     Room { name: "delivery", uses: &["defect", "units", "batch", "metrics", "expr", "envelope", "sink"] },
     Room { name: "config", uses: &["units", "kafka", "expr", "source", "sink", "wasm", "delivery"] },
-    Room { name: "trial", uses: &["units", "batch", "sink", "wasm", "delivery", "config"] },
+    Room { name: "trial", uses: &["units", "batch", "metrics", "envelope", "sink", "wasm", "delivery", "config"] },
     Room { name: "pipeline", uses: &["defect", "units", "kafka", "batch", "metrics", "expr", "envelope", "source", "sink", "wasm", "delivery", "config"] },
     Room { name: "admin", uses: &["batch", "metrics", "pipeline"] },
     Room { name: "project", uses: &[] },
