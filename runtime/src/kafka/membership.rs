@@ -114,20 +114,12 @@ impl Membership {
     /// that is not so for one of the events, each told by its partition and position. May wait for the client's own thread.
     pub fn pledge<'a>(
         &self,
-        mut events: impl Iterator<Item = (&'a str, u64)>,
+        events: impl Iterator<Item = (&'a str, u64)>,
         next: impl Iterator<Item = (&'a str, u64)>,
     ) -> Option<Pledge> {
         // Until the metadata is there nothing is given up.
         let state = self.state();
-        let holds = |name: &str, position: u64| state.held.get(name).is_some_and(|begin| *begin <= position);
-        if !events.all(|(name, position)| holds(name, position)) {
-            return None;
-        }
-        let mut positions = TopicPartitionList::new();
-        for (name, position) in next.filter(|(name, position)| holds(name, *position)) {
-            let (topic, number) = topic_and_number(name)?;
-            positions.add_partition_offset(topic, number, Offset::Offset(i64::try_from(position).ok()?)).ok()?;
-        }
+        let positions = state.positions(events, next)?;
         let member = state.member.as_ref()?.upgrade()?;
         Some(Pledge { metadata: Metadata::of(&*member)?, positions })
     }
@@ -156,6 +148,26 @@ impl Membership {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// See [`Membership::pledge`].
+    fn positions<'a>(
+        &self,
+        mut events: impl Iterator<Item = (&'a str, u64)>,
+        next: impl Iterator<Item = (&'a str, u64)>,
+    ) -> Option<TopicPartitionList> {
+        let holds = |name: &str, position: u64| self.held.get(name).is_some_and(|begin| *begin <= position);
+        if !events.all(|(name, position)| holds(name, position)) {
+            return None;
+        }
+        let mut positions = TopicPartitionList::new();
+        for (name, position) in next.filter(|(name, position)| holds(name, *position)) {
+            let (topic, number) = topic_and_number(name)?;
+            positions.add_partition_offset(topic, number, Offset::Offset(i64::try_from(position).ok()?)).ok()?;
+        }
+        Some(positions)
     }
 }
 
@@ -233,6 +245,30 @@ mod tests {
         assert_eq!(held(&membership), [("t/1".to_owned(), 0)]);
         second.let_go("t/1");
         assert_eq!(held(&membership), []);
+    }
+
+    #[test]
+    fn positions_are_those_of_partitions_that_are_held_since_before_them() {
+        let membership = Arc::new(Membership::default());
+        let seat = membership.join(Weak::<Alone>::new());
+        seat.hold("t/0", 5);
+        seat.hold("t.u/12", 0);
+        seat.hold("t/1", 9);
+        let positions = |events: &[(&'static str, u64)]| {
+            let next = [("t/0", 9), ("t/1", 8), ("t.u/12", 1), ("t/3", 4)];
+            let positions = membership.state().positions(events.iter().copied(), next.into_iter())?;
+            let told = |it: &rdkafka::topic_partition_list::TopicPartitionListElem| {
+                (it.topic().to_owned(), it.partition(), it.offset().to_raw())
+            };
+            Some(positions.elements().iter().map(told).collect::<Vec<_>>())
+        };
+        let held = Some(vec![("t".to_owned(), 0, Some(9)), ("t.u".to_owned(), 12, Some(1))]);
+        assert_eq!(positions(&[]), held);
+        assert_eq!(positions(&[("t/0", 5), ("t.u/12", 0)]), held);
+        assert_eq!(positions(&[("t/0", 4)]), None, "of an assignment before this one");
+        assert_eq!(positions(&[("t/0", 5), ("t/3", 0)]), None, "of a partition that is another's");
+        seat.let_go("t/0");
+        assert_eq!(positions(&[("t/0", 5)]), None);
     }
 
     #[test]

@@ -137,6 +137,10 @@ impl Shared {
         client
             .set("transactional.id", &self.transactional_id)
             .set("transaction.timeout.ms", timeout.as_millis().to_string());
+        // A transaction waits for its last records, behind which none come.
+        if client.get("linger.ms").is_none() {
+            client.set("linger.ms", "1");
+        }
         Transactional::start(&self.sink.name, &client, timeout, until).await
     }
 
