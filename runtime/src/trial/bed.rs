@@ -36,23 +36,6 @@ pub(super) struct Bed {
     usage: Arc<Usage>,
 }
 
-/// What is around a component.
-pub(super) struct Around {
-    /// Who answers it.
-    pub(super) endpoint: Arc<dyn Endpoint>,
-    /// How many writes may be in flight in an instance whose world lets them overlap.
-    pub(super) concurrency: NonZeroUsize,
-    /// Whether its time on the processor is metered exactly.
-    pub(super) exact: bool,
-}
-
-impl Around {
-    /// One write at a time, metered exactly.
-    pub(super) fn new(endpoint: Arc<dyn Endpoint>) -> Around {
-        Around { endpoint, concurrency: NonZeroUsize::MIN, exact: true }
-    }
-}
-
 enum Subject {
     Sink(Arc<Connector>),
     Encoder(Box<WasmEncoder>),
@@ -94,12 +77,15 @@ pub(super) enum Fate {
 }
 
 impl Bed {
+    /// As many writes as `concurrency` may be in flight in an instance whose world lets them overlap.
+    ///
     /// Fails with what to tell people: where the configuration, a grant or a file is not as it has to be.
     pub(super) fn new(
         component: &Component,
         setup: &Setup,
-        around: Around,
+        endpoint: Arc<dyn Endpoint>,
         files: &BTreeMap<String, Content>,
+        concurrency: NonZeroUsize,
     ) -> Result<Bed, String> {
         let config = Value::Object(setup.config.clone());
         if let Err(problems) = component.check_config(&config) {
@@ -114,8 +100,7 @@ impl Bed {
             let parent = host.parent().map_or(Ok(()), std::fs::create_dir_all);
             parent.and_then(|()| std::fs::write(&host, content.bytes())).map_err(|error| format!("{path}: {error}"))?;
         }
-        let stage = Stage::new(around.endpoint, Duration::from_millis(setup.now.unsigned_abs()));
-        let stage = if around.exact { stage.metered_exactly() } else { stage };
+        let stage = Stage::new(endpoint, Duration::from_millis(setup.now.unsigned_abs()));
         let subject = match component.world() {
             World::Encoder if setup.allow != Grants::default() => {
                 return Err("an encoder uses nothing: take `allow` out of `setup`".to_owned());
@@ -136,7 +121,7 @@ impl Bed {
                 let allow = Allow { http, tcp, dirs, env };
                 let settings = Settings { path: PathBuf::new(), config, allow, limits: setup.limits.clone() };
                 let env = &setup.allow.env;
-                let sink = component.connect_on(&stage, NAME, NAME, &settings, env, around.concurrency);
+                let sink = component.connect_on(&stage, NAME, NAME, &settings, env, concurrency);
                 Subject::Sink(Arc::new(sink.map_err(|error| error.to_string())?))
             }
         };

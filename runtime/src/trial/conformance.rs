@@ -6,10 +6,11 @@
 mod load;
 
 use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use super::answer::{Answer, Fault};
-use super::bed::{Answered, Around, Bed, Fate, Open};
+use super::bed::{Answered, Bed, Fate, Open};
 use super::case::Setup;
 use super::event::Given;
 use super::happened::still_time;
@@ -86,7 +87,7 @@ pub(super) fn hold(
     let held = heard.during(|| {
         still_time()?.block_on(async {
             let endpoint = Arc::new(Script::new(Vec::new(), Vec::new()));
-            let bed = Bed::new(component, setup, Around::new(Arc::clone(&endpoint) as _), &BTreeMap::new())?;
+            let bed = Bed::new(component, setup, Arc::clone(&endpoint) as _, &BTreeMap::new(), NonZeroUsize::MIN)?;
             let run = Run { bed, endpoint, setup, samples, open: None, batches: Vec::new(), fault: None, requests: 0 };
             run.steps(requirement.steps).await
         })

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
-use super::bed::{Around, Bed, Fate, Made};
+use super::bed::{Bed, Fate, Made};
 use super::case::{Case, Setup};
 use super::delivered::deliver;
 use super::event;
@@ -55,8 +55,7 @@ pub(super) fn carry_out(component: &Component, setup: &Setup, case: &Case) -> Re
         still_time()?.block_on(async {
             let endpoint = Arc::new(Script::new(case.answers.clone(), case.connections.clone()));
             let concurrency = case.deliver.as_ref().map_or(NonZeroUsize::MIN, |settings| settings.concurrency.most());
-            let around = Around { concurrency, ..Around::new(Arc::clone(&endpoint) as _) };
-            let bed = Bed::new(component, &setup, around, &case.files)?;
+            let bed = Bed::new(component, &setup, Arc::clone(&endpoint) as _, &case.files, concurrency)?;
             let called = match &case.deliver {
                 None => call(&bed, &batch, case.attempt.get()).await,
                 Some(settings) => {

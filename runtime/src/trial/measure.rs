@@ -1,6 +1,7 @@
 //! What a component costs: time, instructions and memory, by the size of its batches.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -12,7 +13,7 @@ use rustix::time::{ClockId, clock_gettime};
 use serde::Serialize;
 use tokio::runtime::Builder;
 
-use super::bed::{Around, Bed, Open};
+use super::bed::{Bed, Open};
 use super::case::Setup;
 use super::event::{self, Given};
 use super::happened::still_time;
@@ -95,9 +96,7 @@ impl Bench {
     }
 
     fn bed(&self, component: &Component) -> Result<Bed, String> {
-        // As in production, where to meter exactly would cost too much.
-        let around = Around { exact: false, ..Around::new(Arc::new(Well)) };
-        Bed::new(component, &self.setup, around, &BTreeMap::new())
+        Bed::new(component, &self.setup, Arc::new(Well), &BTreeMap::new(), NonZeroUsize::MIN)
     }
 
     fn opening(&self, component: &Component) -> Result<f64, String> {

@@ -72,7 +72,6 @@ pub struct Stage {
     /// Those that were looked up, each of which has an address by its place.
     names: Arc<Mutex<Vec<String>>>,
     usage: Arc<Usage>,
-    exact: bool,
 }
 
 /// What instances on a stage have used.
@@ -106,16 +105,7 @@ impl Usage {
 impl Stage {
     /// Its clocks go on as those of the async runtime that it is made in do, from `began` on, which is since the Unix epoch.
     pub fn new(endpoint: Arc<dyn Endpoint>, began: Duration) -> Stage {
-        Stage { endpoint, began, origin: Instant::now(), names: Arc::default(), usage: Arc::default(), exact: false }
-    }
-
-    /// Time on the processor is metered exactly, which takes some itself: the limit holds on a busy machine as on an idle one.
-    pub fn metered_exactly(self) -> Stage {
-        Stage { exact: true, ..self }
-    }
-
-    pub(super) fn is_exact(&self) -> bool {
-        self.exact
+        Stage { endpoint, began, origin: Instant::now(), names: Arc::default(), usage: Arc::default() }
     }
 
     /// What its instances have used. It is counted on while they are called.

@@ -74,7 +74,7 @@ pub(super) fn store(
     let mut table = ResourceTable::new();
     table.set_max_capacity(MAX_RESOURCES);
     let stage = capabilities.stage().cloned();
-    let cpu = Cpu::new(limits.cpu, stage.as_ref().is_some_and(Stage::is_exact));
+    let cpu = Cpu::new(limits.cpu);
     let memory = Memory::new(limits.memory, stage.as_ref().map(|stage| Arc::clone(stage.usage())));
     let (hooks, ungranted) = (capabilities.hooks(), capabilities.ungranted());
     let Context { wasi, connections } = context;
