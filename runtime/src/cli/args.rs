@@ -181,6 +181,9 @@ pub(super) struct Bench {
     /// Events in a batch
     #[arg(long, value_name = "COUNT,…", value_delimiter = ',', default_value = "1,10,100,1000", value_parser = batch_size)]
     pub(super) sizes: Vec<usize>,
+    /// Count no instructions: for that, a copy of the component is compiled
+    #[arg(long)]
+    pub(super) no_fuel: bool,
     /// The events, one a line [default: those of the first case in the first file of cases]
     #[arg(long, value_name = "FILE")]
     pub(super) events: Option<PathBuf>,

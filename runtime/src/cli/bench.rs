@@ -56,13 +56,14 @@ pub(super) fn bench(args: &args::Bench) -> anyhow::Result<Exit> {
 /// The component, and the one that it is compared with.
 fn measure(args: &args::Bench, cache: &Path) -> Result<Vec<Measured>, NotMeasured> {
     let path = test::project_or(args.component.as_deref())?;
-    let (plain, metered) = (Host::new(cache.to_owned())?, Host::metered(cache.to_owned())?);
+    let plain = Host::new(cache.to_owned())?;
+    let metered = if args.no_fuel { None } else { Some(Host::metered(cache.to_owned())?) };
     let component = plain.load(&path)?;
     let bench = order(args, &path, &component)?;
     let mut measured = Vec::new();
     for path in [Some(&path), args.compare.as_ref()].into_iter().flatten() {
-        let (component, counted) = (plain.load(path)?, metered.load(path)?);
-        let one = bench.measure(&component, Some(&counted)).map_err(NotMeasured::Component)?;
+        let counted = metered.as_ref().map(|metered| metered.load(path)).transpose()?;
+        let one = bench.measure(&plain.load(path)?, counted.as_ref()).map_err(NotMeasured::Component)?;
         measured.push(Measured { name: format!("{}, {}", one.name, path.display()), ..one });
     }
     Ok(measured)

@@ -61,6 +61,8 @@ fn what_is_not_measured_is_told() {
     // No more than it takes.
     let measured = json(bench(&dir, "guest-plain", &["--json", "--sizes", "1,5001"]));
     assert_eq!(measured["measured"][0]["figures"].as_array().unwrap().len(), 1);
+    let measured = json(bench(&dir, "guest-plain", &["--json", "--sizes", "1", "--no-fuel"]));
+    assert!(measured["measured"][0]["figures"][0]["fuel_per_event"].is_null());
     let ended = bench(&dir, "guest-plain", &["--sizes", "4", "--set", "write=refuse-odd"]).with(0);
     ended.saying(&["50% of the events were refused, or not tried"]);
     let ended = bench(&dir, "guest-plain", &["--sizes", "4", "--set", "write=trap"]).with(2);
