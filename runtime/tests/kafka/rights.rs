@@ -47,6 +47,23 @@ fn a_source_says_which_right_it_lacks() {
 }
 
 #[test]
+fn a_source_says_that_it_may_not_read_its_group() {
+    let broker = broker();
+    broker.create("rights-group", 1, &[]);
+    broker.allow("somebody-else", &["--operation", "All", "--group", "rights-group"]);
+    let dir = Dir::with(&format!(
+        "{}[source.k]\ntype = 'kafka'\nconnection = 'k'\ngroup = 'rights-group'\ntopics = 'rights-group'\nuntil = 'end'\n\
+         [pipeline.p]\nsource = 'k'\n[pipeline.p.sink.s]\ntype = 'file'\npath = 'out'\n",
+        connection(broker)
+    ));
+    // Brokers hear of rights a little later.
+    wait_for("the group to be refused", || {
+        let ended = dir.done();
+        ended.code != Some(0) && ended.errors.contains("give the user the right to READ the group")
+    });
+}
+
+#[test]
 fn a_sink_says_which_right_it_lacks_and_goes_on_once_it_has_it() {
     let broker = broker();
     broker.create("rights-write", 1, &[]);

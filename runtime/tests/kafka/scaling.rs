@@ -148,3 +148,35 @@ fn come_and_go(protocol: &str) {
 fn members_come_and_go_and_nothing_is_lost() {
     come_and_go("classic");
 }
+
+/// The brokers share the partitions out: nobody else knows when they are done with that.
+#[test]
+fn by_the_brokers_own_protocol_members_come_and_go_too() {
+    let broker = broker();
+    let group = "scaling-consumer";
+    broker.create(group, PARTITIONS as i32, &[]);
+    let dirs: Vec<Dir> = (0..3).map(|_| member(broker, group, "consumer")).collect();
+    let all: Vec<&Dir> = dirs.iter().collect();
+    let start = |number: usize| {
+        let mut run = dirs[number].run(["sump.toml"]).start();
+        run.until("each to read", || !dirs[number].lines("out").is_empty());
+        run
+    };
+    let leave = |run: Running| {
+        run.signal(Signal::TERM);
+        run.end().with(0);
+    };
+    produce(broker, group, 0, 1000);
+    let one = start(0);
+    produce(broker, group, 1000, 1000);
+    let two = start(1);
+    produce(broker, group, 2000, 1000);
+    leave(one);
+    produce(broker, group, 3000, 1000);
+    let three = start(2);
+    leave(two);
+    wait_for("all events", || written(&all).len() >= PARTITIONS * 4000);
+    leave(three);
+    // Who gives a partition up commits what is final of it first.
+    check(&written(&all), 4000, 0);
+}
