@@ -56,7 +56,7 @@ pub(super) struct Answered {
 }
 
 /// A value that an encoder made.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Made {
     /// Absent in a tombstone.
     pub(super) payload: Option<Vec<u8>>,

@@ -10,7 +10,7 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use super::answer::{Answer, Fault};
-use super::bed::{Answered, Bed, Fate, Open};
+use super::bed::{Answered, Bed, Fate, Made, Open};
 use super::case::Setup;
 use super::event::Given;
 use super::happened::still_time;
@@ -73,6 +73,8 @@ pub const REQUIREMENTS: [Requirement; 14] = [
     Requirement { name: "100,000 events, or two thousand requests", steps: &[Opened, Write(Load::Many), Close] },
 ];
 
+/// What was made of so many batches is kept, to be held against what is made of them again.
+const COMPARED: usize = 16;
 /// A component that makes a request for each event gets no more events once it has made so many.
 const REQUESTS: usize = 2000;
 
@@ -88,7 +90,17 @@ pub(super) fn hold(
         still_time()?.block_on(async {
             let endpoint = Arc::new(Script::new(Vec::new(), Vec::new()));
             let bed = Bed::new(component, setup, Arc::clone(&endpoint) as _, &BTreeMap::new(), NonZeroUsize::MIN)?;
-            let run = Run { bed, endpoint, setup, samples, open: None, batches: Vec::new(), fault: None, requests: 0 };
+            let run = Run {
+                bed,
+                endpoint,
+                setup,
+                samples,
+                open: None,
+                batches: Vec::new(),
+                made: Vec::new(),
+                fault: None,
+                requests: 0,
+            };
             run.steps(requirement.steps).await
         })
     });
@@ -108,6 +120,8 @@ struct Run<'a> {
     open: Option<Open>,
     /// What was written last.
     batches: Vec<Batch>,
+    /// What an encoder made of each at the first attempt.
+    made: Vec<Vec<Made>>,
     fault: Option<Fault>,
     requests: usize,
 }
@@ -140,7 +154,10 @@ impl Run<'_> {
     }
 
     async fn write(&mut self, attempt: u32) -> Result<(), String> {
-        for batch in &self.batches {
+        if attempt == 1 {
+            self.made.clear();
+        }
+        for (index, batch) in self.batches.iter().enumerate() {
             let Some(open) = self.open.as_mut().filter(|_| self.requests < REQUESTS) else { return Ok(()) };
             self.endpoint.take_asked();
             let answered = self.bed.call(open, batch, attempt).await;
@@ -154,6 +171,13 @@ impl Run<'_> {
             }
             let stops = self.bed.described().stops_in_order;
             judge(batch, &answered, requests, self.fault.is_some(), stops)?;
+            match self.made.get(index) {
+                Some(made) if *made != answered.values => {
+                    return Err("it makes other values of the same events: an encoder is pure".to_owned());
+                }
+                None if self.batches.len() <= COMPARED => self.made.push(answered.values),
+                _ => {}
+            }
         }
         Ok(())
     }

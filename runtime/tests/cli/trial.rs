@@ -306,6 +306,21 @@ fn examples_pass_their_cases_and_bear_what_every_component_has_to() {
 }
 
 #[test]
+fn an_encoder_that_is_not_pure_is_told() {
+    let dir = Dir::new();
+    std::fs::create_dir(dir.path("tests")).unwrap();
+    dir.write(
+        "tests/odd.toml",
+        "[[case]]\nname = 'one'\nevents = ['count']\nexpect.values = [{ payload = '1', key = 'k0' }]\n",
+    );
+    let ended = trial(&dir, "guest-encoder", &[]);
+    failed(
+        ended,
+        &["  ok      one (", "FAILED  the same batch three times", "it makes other values of the same events"],
+    );
+}
+
+#[test]
 fn connections_go_as_the_case_says_and_never_leave_the_process() {
     let dir = Dir::new();
     std::fs::create_dir(dir.path("tests")).unwrap();

@@ -4,7 +4,7 @@
 
 mod fields;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::hash::{BuildHasher, Hasher};
 
@@ -20,6 +20,7 @@ struct Component;
 export!(Component);
 
 thread_local! {
+    static CALLS: Cell<u32> = const { Cell::new(0) };
     static FIELDS: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
 }
 
@@ -75,6 +76,7 @@ impl Guest for Component {
     }
 
     fn encode(batch: Batch) -> Result<Encoded, Failure> {
+        CALLS.set(CALLS.get() + 1);
         FIELDS.with_borrow(|fields| if fields.is_empty() { odd(&batch) } else { Ok(fields::encode(&batch, fields)) })
     }
 }
@@ -105,6 +107,7 @@ fn odd(batch: &Batch) -> Result<Encoded, Failure> {
                 std::hint::black_box(());
             },
             "eat" => std::mem::drop(std::hint::black_box(vec![1u8; 1 << 30])),
+            "count" => add(Some(CALLS.get().to_string()), &[row]),
             "told" => add(Some(told()), &[row]),
             "beyond" => add(Some("x".into()), &[words.len() as u32]),
             "nothing" => add(Some("x".into()), &[]),
