@@ -36,7 +36,12 @@ fn produce(broker: &Broker, topic: &str, partitions: usize, numbers: std::ops::R
 
 /// How far the log of a topic with one partition goes, with whatever is in it.
 fn end(client: &BaseConsumer, topic: &str) -> i64 {
-    client.fetch_watermarks(topic, 0, Duration::from_secs(30)).unwrap().1
+    let mut end = None;
+    wait_for("the end of a log", || {
+        end = client.fetch_watermarks(topic, 0, Duration::from_secs(30)).ok();
+        end.is_some()
+    });
+    end.unwrap().1
 }
 
 /// Each event of each partition is there once, in the order of its partition.
@@ -296,14 +301,16 @@ fn whatever_the_broker_had_answered_when_it_was_killed_each_event_is_there_once(
     broker.create("once-killed", 2, &[]);
     broker.create("once-killed-out", 1, &[]);
     produce(&broker, "once-killed", 2, 0..3000);
-    let sink = "timeout = '8s'\nretry.initial = '100ms'\ngate.probe = '500ms'\nbatch_size = 20\nbatch_timeout = '10ms'\nrate_limit = 1000";
+    let sink = "timeout = '8s'\nretry = { initial = '100ms', outage = 'wait' }\ngate.probe = '500ms'\nbatch_size = 20\nbatch_timeout = '10ms'\nrate_limit = 1000";
     let dir = Dir::with(&config(&broker, "a", ["once-killed", "once-killed-out"], "until = 'end'", sink));
-    let run = dir.run(["sump.toml"]).start();
-    for events in [1, 2000] {
-        wait_for("events", || broker.payloads("once-killed-out").len() >= events);
+    let client: BaseConsumer = broker.client().create().unwrap();
+    let mut run = dir.run(["sump.toml"]).start();
+    for events in [1, 2500] {
+        run.until("events", || end(&client, "once-killed-out") >= events);
         broker.kill();
         broker.start_again();
     }
+    run.until("more", || end(&client, "once-killed-out") >= 4500);
     run.end().with(0);
     check(&broker.payloads("once-killed-out"), 2, 3000);
     assert_eq!(dir.dead("code"), Vec::<String>::new());
