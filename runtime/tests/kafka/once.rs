@@ -65,7 +65,8 @@ fn kills() -> usize {
 #[test]
 fn each_event_is_there_once_and_in_order_whatever_is_killed() {
     let (broker, partitions, kills) = (broker(), 3, kills());
-    let events = 1000 * (kills + 1) / partitions;
+    // More than are written until the last kill.
+    let events = 1500 * (kills + 1) / partitions;
     broker.create("once", partitions as i32, &[]);
     broker.create("once-out", 1, &[]);
     produce(broker, "once", partitions, 0..events);
@@ -237,7 +238,7 @@ fn letter(payload: &str) -> (String, u64) {
 #[test]
 fn a_dead_letter_counts_with_the_position_behind_it_whatever_is_killed() {
     let (broker, partitions, kills) = (broker(), 2, kills());
-    let events = 150 * (kills + 1);
+    let events = 300 * (kills + 1);
     broker.create("letters", partitions, &[]);
     broker.create("letters-out", 1, &[]);
     broker.create("letters-kept", 1, &[]);
@@ -252,7 +253,7 @@ fn a_dead_letter_counts_with_the_position_behind_it_whatever_is_killed() {
         kept.extend((0..events).filter(|number| is_bad(*number)).map(position));
     }
     let source = "until = 'end'\nproperties = { 'group.instance.id' = 'a' }";
-    let sink = "partition = '{key}'\nbatch_size = 20\nbatch_timeout = '10ms'\n\
+    let sink = "partition = '{key}'\nbatch_size = 20\nbatch_timeout = '10ms'\nrate_limit = 800\n\
                 [pipeline.p.dead_letters]\nsink = 'kept'\n\
                 [pipeline.p.sink.kept]\ntype = 'kafka'\nconnection = 'k'\ntopic = 'letters-kept'";
     let dir = Dir::with(&config(broker, "a", ["letters", "letters-out"], source, sink));
