@@ -58,8 +58,9 @@ const STEPS: [Step; 10] = [
 ];
 
 /// Servers that tests start, each with its package in Debian, and what makes their certificates.
-const SERVERS: [(&str, &str); 4] = [
+const SERVERS: [(&str, &str); 5] = [
     ("nginx", "nginx-light"),
+    ("tinyproxy", "tinyproxy-bin"),
     ("victoria-metrics", "victoria-metrics"),
     ("clickhouse-server", "clickhouse-server"),
     ("openssl", "openssl"),

@@ -29,6 +29,7 @@ mod letters;
 mod new;
 mod nginx;
 mod openmetrics;
+mod proxy;
 mod replay;
 mod routes;
 mod sandbox;

@@ -7,7 +7,7 @@ use crate::server::{Server, free_port};
 use crate::sump::{Dir, QUAKES};
 
 /// nginx in its folder, in front of `behind`, with more directives.
-fn nginx(behind: &str, directives: &str) -> (Dir, Server) {
+pub(crate) fn nginx(behind: &str, directives: &str) -> (Dir, Server) {
     let (dir, port) = (Dir::new(), free_port());
     let folder = dir.path("");
     certificates(&dir);
@@ -50,7 +50,7 @@ fn certificates(dir: &Dir) {
 }
 
 /// All quakes to nginx.
-fn quakes(server: &Server, dir: &Dir, more: &str) {
+pub(crate) fn quakes(server: &Server, dir: &Dir, more: &str) {
     let port = server.port;
     dir.write(
         "sump.toml",
@@ -67,7 +67,7 @@ fn arrived(endpoint: &Endpoint) -> Vec<u8> {
     endpoint.asked().into_iter().flat_map(|asked| asked.body).collect()
 }
 
-const CA: &str = "tls.ca = 'ca.pem'\n";
+pub(crate) const CA: &str = "tls.ca = 'ca.pem'\n";
 
 #[test]
 fn http_2_and_1_over_tls_of_an_authority_of_our_own() {
