@@ -181,7 +181,9 @@ function turn(): void {
 
 /** What a call into the host failed with; undefined for what is no such failure. */
 function payload(thrown: unknown): { tag: string; val?: unknown } | undefined {
-  return thrown instanceof Error && "payload" in thrown ? (thrown.payload as { tag: string }) : undefined;
+  // Its class is of another realm than the sink's own errors: `instanceof Error` does not hold.
+  if (typeof thrown !== "object" || thrown === null || !("payload" in thrown)) return undefined;
+  return thrown.payload as { tag: string };
 }
 
 function attempt<T>(call: () => T): T {
