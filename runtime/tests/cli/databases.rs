@@ -124,3 +124,36 @@ fn clickhouse_has_all_rows_but_the_one_that_is_wrong() {
     assert!(dir.dead("message")[0].contains("Cannot parse input"), "{}", dir.dead("message")[0]);
     assert_eq!(said("select count(), uniq(id) from quakes").1.trim(), "1707\t1707");
 }
+
+#[test]
+fn a_sink_in_typescript_inserts_rows_into_clickhouse_but_the_wrong_ones() {
+    let dir = Dir::new();
+    let server = clickhouse(&dir);
+    let said = |query: &str| ask("POST", server.port, "/?user=default&password=pw", query);
+    let mut lines = fs::read_to_string(QUAKES).unwrap();
+    lines.insert_str(lines.find('\n').unwrap() + 1, "{\"id\":\"wrong\",\"mag\":\"strong\"}\nno json\n");
+    dir.write("in", lines);
+    let config = |password: &str| {
+        format!(
+            "[source.in]\ntype = 'file'\npath = 'in'\n[pipeline.p]\nsource = 'in'\n[pipeline.p.sink.rows]\ntype = 'wasm'\n\
+             path = '{}'\nretry.initial = '10ms'\ngate.probe = '100ms'\n\
+             config = {{ url = 'http://127.0.0.1:{port}/', table = 'quakes', settings = {{ input_format_skip_unknown_fields = '1' }} }}\n\
+             [[pipeline.p.sink.rows.allow.http]]\nto = 'http://127.0.0.1:{port}/'\n\
+             headers = {{ X-ClickHouse-User = 'default', X-ClickHouse-Key = '{password}' }}\n",
+            guest("clickhouse").display(),
+            port = server.port
+        )
+    };
+    for (password, code) in [("wrong", "clickhouse-193"), ("pw", "clickhouse-60")] {
+        dir.write("sump.toml", config(password));
+        dir.run(["sump.toml", "--drain-timeout", "1s"]).end().with(75).saying(&[code]);
+    }
+    assert_eq!(said("create table quakes (id String, mag Nullable(Float64)) engine = Memory").0, 200);
+    let ended = dir.done().with(0);
+    let [written, _, rejected, dead, ..] = ended.counts("p:rows");
+    assert_eq!((written, rejected, dead), (1707, 2, 2));
+    let mut codes = dir.dead("code");
+    codes.sort();
+    assert_eq!(codes, ["clickhouse-27", "not-json"]);
+    assert_eq!(said("select count(), uniq(id) from quakes").1.trim(), "1707\t1707");
+}
