@@ -58,11 +58,12 @@ const STEPS: [Step; 10] = [
 ];
 
 /// Servers that tests start, each with its package in Debian, and what makes their certificates.
-const SERVERS: [(&str, &str); 5] = [
+const SERVERS: [(&str, &str); 6] = [
     ("nginx", "nginx-light"),
     ("tinyproxy", "tinyproxy-bin"),
     ("victoria-metrics", "victoria-metrics"),
     ("clickhouse-server", "clickhouse-server"),
+    ("redis-server", "redis-server"),
     ("openssl", "openssl"),
 ];
 

@@ -1,6 +1,7 @@
-//! The `http` sink and databases: VictoriaMetrics and ClickHouse.
+//! Sinks and databases: VictoriaMetrics, ClickHouse and Redis.
 
 use std::fs;
+use std::process::Command;
 
 use serde_json::{Value, json};
 
@@ -156,4 +157,50 @@ fn a_sink_in_typescript_inserts_rows_into_clickhouse_but_the_wrong_ones() {
     codes.sort();
     assert_eq!(codes, ["clickhouse-27", "not-json"]);
     assert_eq!(said("select count(), uniq(id) from quakes").1.trim(), "1707\t1707");
+}
+
+fn redis(dir: &Dir) -> Server {
+    let port = free_port();
+    let listen = port.to_string();
+    let args = ["--port", &listen, "--bind", "127.0.0.1", "--requirepass", "pw", "--save", ""];
+    Server::start("redis-server", &args, &dir.path(""), port)
+}
+
+/// What Redis answers to a command, line by line.
+fn redis_says(server: &Server, command: &[&str]) -> Vec<String> {
+    let port = server.port.to_string();
+    let mut client = Command::new("redis-cli");
+    let said = client.args(["-p", &port, "-a", "pw", "--no-auth-warning", "--raw"]).args(command).output().unwrap();
+    assert!(said.status.success(), "{said:?}");
+    String::from_utf8(said.stdout).unwrap().lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn a_sink_that_speaks_to_redis_adds_each_event_once_and_in_order() {
+    let dir = Dir::new();
+    let server = redis(&dir);
+    let config = |password: &str| {
+        format!(
+            "[source.quakes]\ntype = 'file'\npath = '{QUAKES}'\n[pipeline.p.sink.stream]\ntype = 'wasm'\npath = '{}'\n\
+             batch_size = 100\nretry.initial = '10ms'\ngate.probe = '50ms'\nallow.tcp = ['localhost:{port}']\n\
+             config = {{ address = 'localhost:{port}', stream = 'quakes', password = '{password}' }}\n",
+            guest("redis-streams").display(),
+            port = server.port
+        )
+    };
+    dir.write("sump.toml", config("wrong"));
+    dir.run(["sump.toml", "--drain-timeout", "1s"]).end().with(75).saying(&["WRONGPASS"]);
+    dir.write("sump.toml", config("pw"));
+    assert_eq!(dir.done().with(0).written("p:stream"), 1707);
+    // As after a kill that saved no position.
+    assert_eq!(dir.run(["sump.toml", "--from-start"]).end().with(0).written("p:stream"), 1707);
+    let entries = redis_says(&server, &["XRANGE", "quakes", "-", "+"]);
+    let payloads: Vec<&str> = entries.chunks(3).map(|entry| entry[2].as_str()).collect();
+    assert!(payloads == fs::read_to_string(QUAKES).unwrap().lines().collect::<Vec<_>>(), "{} entries", payloads.len());
+
+    redis_says(&server, &["SET", "taken", "by another type"]);
+    let taken = config("pw").replace("stream = 'quakes'", "stream = 'taken'");
+    dir.write("sump.toml", taken);
+    let halted = dir.run(["sump.toml", "--from-start", "--drain-timeout", "1s"]).end().with(75);
+    halted.saying(&["WRONGTYPE"]);
 }
