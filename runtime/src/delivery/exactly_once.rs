@@ -314,21 +314,35 @@ mod tests {
     use crate::metrics::SinkMetrics;
     use crate::sink::{Contract, Sink};
 
-    struct Never(Contract);
+    /// A sink that is never opened, and fails so often to say what it has.
+    #[derive(Default)]
+    struct Asked {
+        contract: Contract,
+        fails: Mutex<Vec<Failure>>,
+    }
 
     #[async_trait::async_trait]
-    impl Connect for Never {
+    impl Connect for Asked {
         fn contract(&self) -> &Contract {
-            &self.0
+            &self.contract
         }
 
         async fn open(&self, _: u32) -> Result<Arc<dyn Sink>, Failure> {
             Err(Failure::halted("never", ""))
         }
+
+        async fn stored(&self, _: &BTreeMap<Partition, u64>) -> Result<BTreeMap<Partition, u64>, Failure> {
+            let failure = self.fails.lock().unwrap().pop();
+            failure.map_or_else(|| Ok(BTreeMap::new()), Err)
+        }
     }
 
     /// A path of a ledger, and the account of what its sink has.
     fn account_in(ledger: &mut Ledger, stored: &[(&str, u64)]) -> (Path, ExactlyOnce) {
+        account_of(ledger, Asked::default(), stored)
+    }
+
+    fn account_of(ledger: &mut Ledger, sink: Asked, stored: &[(&str, u64)]) -> (Path, ExactlyOnce) {
         let name = PathName { pipeline: "p".into(), sink: "s".into() };
         let path = ledger.path(name, BTreeMap::new(), Arc::new(SinkMetrics::default()));
         let account = path.clone();
@@ -336,7 +350,7 @@ mod tests {
         let parts = ExactlyOnceParts { account, saved, from_start: false, interval: Duration::from_secs(1) };
         let settings = Settings::default();
         let gate = Gate::new(settings.gate.probe);
-        let exactly_once = ExactlyOnce::new(parts, Arc::new(Never(Contract::default())), gate, &settings);
+        let exactly_once = ExactlyOnce::new(parts, Arc::new(sink), gate, &settings);
         exactly_once.state().stored = stored.iter().map(|(name, at)| (Partition::from(*name), *at)).collect();
         (path, exactly_once)
     }
@@ -364,6 +378,33 @@ mod tests {
         assert_eq!(had(&[], &[("a", 3), ("b", 1), ("a", 3)]), (vec![], 2));
         // Assigned anew, a partition comes again from before what the sink has.
         assert_eq!(had(&[("a", 3)], &[("a", 5), ("a", 1), ("a", 2), ("a", 4), ("a", 5)]), (vec![1, 2], 3));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_gate_says_why_nothing_is_read_yet() {
+        for (failure, name) in [(Failure::halted("401", ""), "halted"), (Failure::transient("down", ""), "outage")] {
+            let sink = Asked { fails: Mutex::new(vec![failure.clone(); 3]), ..Asked::default() };
+            let (_, once) = account_of(&mut Ledger::new(), sink, &[]);
+            tokio::join!(once.resume(), async {
+                sleep(Duration::from_millis(1)).await;
+                let cause = match name {
+                    "halted" => Cause::Halted(failure.clone()),
+                    _ => Cause::Outage(failure.clone()),
+                };
+                assert_eq!(once.shared.gate.closed(), Some(cause));
+            });
+            assert_eq!(once.shared.gate.closed(), None, "{name}");
+        }
+    }
+
+    #[test]
+    fn doubt_does_not_forget_that_the_sink_is_to_go_back() {
+        let once = account(&[]);
+        once.doubt();
+        assert!(once.state().standing == Standing::Unsure);
+        once.state().standing = Standing::Ahead;
+        once.doubt();
+        assert!(once.state().standing == Standing::Ahead);
     }
 
     #[test]

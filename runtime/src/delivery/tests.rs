@@ -392,6 +392,21 @@ async fn an_outage_is_waited_out_where_that_is_asked_for() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn opening_that_fails_takes_attempts_unless_outages_are_waited_out() {
+    let ran = async |outage, failures| {
+        let mut run = run([]);
+        run.settings.retry.outage = outage;
+        *run.script.fail_open.lock().unwrap() = vec![Failure::transient("down", ""); failures];
+        run.over(1).await
+    };
+    let given_up = ran(Outage::DeadLetter, 3).await;
+    assert_eq!(given_up.dead, dead(&[0], "down", 3));
+    let waited = ran(Outage::Wait, 30).await;
+    assert_eq!((waited.acknowledged, waited.dead.len(), waited.metrics.written.get()), (1, 0, 1));
+    assert_eq!(waited.metrics.retried.get(), 0, "nobody was asked, so nothing is charged");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_lost_instance_charges_none_of_the_calls_beside_the_one_at_fault() {
     let ran = run([(3, vec![Act::Trap; 99])]).batch_size(1).concurrency(4, 4).over(8).await;
     assert_eq!(ran.dead.iter().map(|(event, ..)| *event).collect::<Vec<_>>(), [3]);
